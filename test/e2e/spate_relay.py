@@ -328,7 +328,38 @@ class Networks(Relay):
             out, _ = receiver.communicate(timeout=HANG_S)
             self.assertEqual(out, '200 200 4000\n')  # of 200, all different; the largest
 
+    def test_a_silent_neighbour_stops_nobody_and_is_left(self):
+        """One that is frozen keeps what was sent to it; the others go on, and its connection
+        ends."""
+        nets = [self.link(9, n) for n in (1, 2)]
+        words = []
+        for net in nets:
+            words += ['--listen', f'{net}.9:4400']
+        hub = self.unit(9, '--prefix', '10.9.9.0/24', *words)
+        hub.stdout.readline()
+        units = [self.unit(n, '--prefix', f'10.9.{n}.0/24', '--connect', f'{net}.9:4400')
+                 for n, net in zip((1, 2), nets)]
+        self.until_ping(9, '10.9.1.1')
+        self.until_ping(9, '10.9.2.1')
+        units[1].send_signal(signal.SIGSTOP)
+        try:
+            sh(*self.inside(9, sys.executable, '-c', BURST, '10.9.2.1'))
+            begin = time.monotonic()
+            self.until_ping(9, '10.9.1.1')
+            self.assertLess(time.monotonic() - begin, 5)  # not after the idle timeout of 10 s
+            self.until_errors(9, 'unit 2 has gone: it is silent')
+        finally:
+            units[1].send_signal(signal.SIGCONT)
+        self.until_ping(9, '10.9.2.1')  # it has come back
+        self.stop(hub)
 
+
+BURST = '''
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(1000):
+    s.sendto(bytes(1400), (sys.argv[1], 9))
+'''
 RECEIVE = '''
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -7,7 +7,12 @@
  * started again.
  *
  * A heartbeat is a message of 32 bytes behind all others in the queue, so what it measures is what
- * a packet takes.  Bound: RELAY_PEERS_MAX connections, each with the queue of message_bytes_max. */
+ * a packet takes.  Data waits DATA_NS in it.  A heartbeat or control packet that finds the queue
+ * full is owed, and no data is queued before it.
+ *
+ * Bounds: RELAY_PEERS_MAX connections, each with the queue of message_bytes_max.  A neighbour that
+ * does not acknowledge keeps RELAY_READS_PER_LINK packets of the device and RELAY_SLICES_PER_LINK
+ * pieces of others, until its connection is closed after DEAD_NS. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,9 +22,12 @@
 #include "tools/spate/message.h"
 #include "tools/spate/relay/node.h"
 
-#define HELLO_NS       UINT64_C(5000000000)
+#define HELLO_NS       UINT64_C(2000000000)
+#define STRANGERS_MAX  32 /* connections of others before their hello */
 #define RETRY_MIN_NS   UINT64_C(250000000)
 #define RETRY_MAX_NS   UINT64_C(4000000000)
+#define DATA_NS        UINT64_C(300000000)
+#define DEAD_NS        UINT64_C(2000000000)
 #define ANNOUNCE_BEATS 5
 #define MISSED_MAX     3
 
@@ -35,6 +43,34 @@ static struct relay_link *link_take(struct relay_node *node)
             return &node->links[i];
     }
     return NULL;
+}
+
+static void refuse(struct relay_link *link, enum relay_error error, const char *reason)
+{
+    link->was_refused = true;
+    spate_conn_close(link->conn, error, reason);
+}
+
+/* Finds a place for a connection that another unit has begun.  Some are kept for those that we
+ * begin, and of strangers the one that has waited longest for its hello gives way. */
+static struct relay_link *take_for_other(struct relay_node *node)
+{
+    uint32_t other_count = 0, stranger_count = 0;
+    struct relay_link *oldest = NULL;
+    for (uint32_t i = 0; i < RELAY_PEERS_MAX; i++) {
+        struct relay_link *link = &node->links[i];
+        if (link->conn == NULL || !link->is_server)
+            continue;
+        other_count++;
+        if (link->is_ready || link->was_refused)
+            continue;
+        stranger_count++;
+        if (oldest == NULL || link->begun_ns < oldest->begun_ns)
+            oldest = link;
+    }
+    if (stranger_count >= STRANGERS_MAX)
+        refuse(oldest, RELAY_ERROR_BUSY, "too many strangers");
+    return other_count < RELAY_PEERS_MAX - node->options->target_count ? link_take(node) : NULL;
 }
 
 /* ---- Hello ---- */
@@ -65,12 +101,6 @@ static bool is_preferred(const struct relay_node *node, const struct relay_link 
                          uint32_t unit)
 {
     return link->is_server == (unit < node->options->unit);
-}
-
-static void refuse(struct relay_link *link, enum relay_error error, const char *reason)
-{
-    link->was_refused = true;
-    spate_conn_close(link->conn, error, reason);
 }
 
 /* Returns false if the new connection to the unit is the one to close. */
@@ -138,7 +168,14 @@ static void on_stream(struct relay_node *node, struct relay_link *link, struct s
 
 /* ---- Heartbeats ---- */
 
-static void send_beat(struct relay_node *node, struct relay_link *link, enum relay_kind kind,
+static int send_copy(struct relay_link *link, const uint8_t *at, size_t size)
+{
+    return spate_conn_datagram_send(link->conn, at, size, 0, SPATE_FOREVER,
+                                    SPATE_DATAGRAM_COPY | SPATE_DATAGRAM_SILENT);
+}
+
+/* Returns whether it is done with: sent, or not to be sent at all. */
+static bool send_beat(struct relay_node *node, struct relay_link *link, enum relay_kind kind,
                       uint32_t sequence, const uint8_t body[8])
 {
     uint8_t at[RELAY_ROUTED_SIZE + 8];
@@ -150,8 +187,30 @@ static void send_beat(struct relay_node *node, struct relay_link *link, enum rel
                                     .total = 8};
     size_t size = relay_head_write(&head, at);
     memcpy(at + size, body, 8);
-    (void)spate_conn_datagram_send(link->conn, at, size + 8, 0, SPATE_FOREVER,
-                                   SPATE_DATAGRAM_COPY | SPATE_DATAGRAM_SILENT);
+    return send_copy(link, at, size + 8) != -EAGAIN;
+}
+
+/* Sends what is owed.  Returns whether nothing is owed any more.  A heartbeat counts as asked when
+ * it is queued, so one that waits for room is not a lost one. */
+static bool pay(struct relay_node *node, struct relay_link *link)
+{
+    if ((link->owes & RELAY_OWES_ANSWER) != 0 &&
+        send_beat(node, link, RELAY_BEAT_ANSWER, link->answer_sequence, link->answer))
+        link->owes &= ~(unsigned)RELAY_OWES_ANSWER;
+    if ((link->owes & RELAY_OWES_BEAT) != 0) {
+        uint8_t body[8];
+        uint64_t now_ns = spate_shard_now_ns(node->shard);
+        memcpy(body, &now_ns, 8);
+        if (send_beat(node, link, RELAY_BEAT, link->beat, body)) {
+            link->owes &= ~(unsigned)RELAY_OWES_BEAT;
+            link->answers <<= 1;
+            link->beat++;
+        }
+    }
+    if ((link->owes & RELAY_OWES_CONTROL) != 0 &&
+        send_copy(link, link->control, link->control_size) != -EAGAIN)
+        link->owes &= ~(unsigned)RELAY_OWES_CONTROL;
+    return link->owes == 0;
 }
 
 /* Half of the round trip, and eight times as much if all heartbeats get lost. */
@@ -188,15 +247,28 @@ static void on_answer(struct relay_node *node, struct relay_link *link,
 
 static void beat(struct relay_node *node, struct relay_link *link, uint64_t now_ns)
 {
-    uint8_t body[8];
+    if (link->owes != 0)
+        (void)pay(node, link);
     if (now_ns < link->beat_ns)
         return;
     link->beat_ns = now_ns + node->options->beat_ns;
     if (now_ns > link->answer_ns + (MISSED_MAX + 1) * node->options->beat_ns)
         relay_core_set_alive(&node->core, index_of(node, link), false);
-    memcpy(body, &now_ns, 8);
-    link->answers <<= 1;
-    send_beat(node, link, RELAY_BEAT, link->beat++, body);
+    link->owes |= RELAY_OWES_BEAT;
+    (void)pay(node, link);
+}
+
+/* A neighbour that is silent gives back what it keeps: its connection ends. */
+static void end_silent(struct relay_node *node, struct relay_link *link, uint64_t now_ns)
+{
+    uint16_t peer = index_of(node, link);
+    if (node->core.peers[peer].is_alive || now_ns < link->answer_ns + DEAD_NS ||
+        link->held_slices + link->held_reads == 0)
+        return;
+    message("relay", "unit %u has gone: it is silent", link->unit);
+    link->is_ready = false;
+    relay_core_leave(&node->core, peer);
+    refuse(link, RELAY_ERROR_SILENT, "nothing is acknowledged");
 }
 
 /* ---- Messages ---- */
@@ -210,10 +282,14 @@ static bool take_beat(struct relay_node *node, struct relay_link *link,
         relay_head_read(slice->data, slice->size, &head) != RELAY_HEAD_SIZE ||
         head.kind < RELAY_BEAT || head.source != link->unit)
         return false;
-    if (head.kind == RELAY_BEAT)
-        send_beat(node, link, RELAY_BEAT_ANSWER, head.sequence, slice->data + RELAY_HEAD_SIZE);
-    else
+    if (head.kind == RELAY_BEAT) {
+        link->owes |= RELAY_OWES_ANSWER; /* an older one that is owed has become worthless */
+        link->answer_sequence = head.sequence;
+        memcpy(link->answer, slice->data + RELAY_HEAD_SIZE, 8);
+        (void)pay(node, link);
+    } else {
         on_answer(node, link, &head, slice->data + RELAY_HEAD_SIZE);
+    }
     return true;
 }
 
@@ -245,6 +321,31 @@ size_t relay_link_size_max(void *user, uint16_t peer)
     return link->is_ready ? spate_conn_datagram_size_max(link->conn) : 0;
 }
 
+/* Control packets are small, and nobody keeps the buffers of the device for them. */
+static int send_control(struct relay_node *node, struct relay_link *link, const uint8_t *head,
+                        size_t head_size, const uint8_t *body, size_t size)
+{
+    uint8_t at[sizeof(link->control)];
+    if (head_size + size > sizeof(at))
+        return -EMSGSIZE;
+    memcpy(at, head, head_size);
+    memcpy(at + head_size, body, size);
+    int e = pay(node, link) ? send_copy(link, at, head_size + size) : -EAGAIN;
+    if (e == -EAGAIN && (link->owes & RELAY_OWES_CONTROL) == 0) {
+        memcpy(link->control, at, head_size + size);
+        link->control_size = (uint32_t)(head_size + size);
+        link->owes |= RELAY_OWES_CONTROL;
+        e = 0;
+    }
+    return e;
+}
+
+/* The lowest bit of a tag: the first piece of a packet of the device. */
+static uint64_t tag_of(const struct relay_packet *packet, size_t offset)
+{
+    return (uintptr_t)packet | (packet->room != NULL && offset == 0);
+}
+
 int relay_link_send(void *user, uint16_t peer, const uint8_t *head, size_t head_size,
                     struct relay_packet *packet, size_t offset, size_t size)
 {
@@ -252,28 +353,55 @@ int relay_link_send(void *user, uint16_t peer, const uint8_t *head, size_t head_
     struct relay_link *link = &node->links[peer];
     if (!link->is_ready)
         return -ENOTCONN;
+    if ((head[0] & 15) == RELAY_CONTROL) {
+        int sent = send_control(node, link, head, head_size, packet->data + offset, size);
+        link->out_count += sent == 0;
+        link->out_bytes += sent == 0 ? head_size + size : 0;
+        return sent;
+    }
+    if (link->owes != 0 && !pay(node, link))
+        return -EAGAIN;
+    bool is_read = packet->room != NULL;
+    bool is_copied = is_read && packet->size <= SPATE_DATAGRAM_COPY_SIZE_MAX &&
+                     (node->packets.free_read_count < RELAY_READS / 2 ||
+                      link->held_reads >= RELAY_READS_PER_LINK);
+    uint64_t tag = tag_of(packet, offset);
+    if (!is_copied && (is_read ? (tag & 1) != 0 && link->held_reads >= RELAY_READS_PER_LINK
+                               : link->held_slices >= RELAY_SLICES_PER_LINK))
+        return -EAGAIN;
     const struct spate_datagram d = {
         .size = sizeof(d),
         .head = head,
         .head_size = head_size,
         .data = packet->data + offset,
         .data_size = size,
-        .tag = (uintptr_t)packet,
+        .tag = tag,
+        .deadline_ns = spate_shard_now_ns(node->shard) + DATA_NS,
+        .flags = is_copied ? SPATE_DATAGRAM_COPY | SPATE_DATAGRAM_SILENT : 0,
     };
     int e = spate_conn_datagram_send_with(link->conn, &d);
     if (e == 0) {
-        relay_packet_ref(packet);
+        if (!is_copied) {
+            relay_packet_ref(packet);
+            link->held_reads += (uint32_t)(tag & 1);
+            link->held_slices += !is_read;
+        }
         link->out_count++;
         link->out_bytes += head_size + size;
     }
     return e;
 }
 
-static void on_sent(const struct spate_event *event)
+static void on_sent(struct relay_link *link, const struct spate_event *event)
 {
     for (size_t i = 0; i < event->u.datagrams_sent.count; i++) {
         uint64_t tag = event->u.datagrams_sent.results[i].tag;
-        relay_packet_unref((struct relay_packet *)(uintptr_t)tag);
+        struct relay_packet *packet = (struct relay_packet *)(uintptr_t)(tag & ~UINT64_C(1));
+        if (link != NULL && link->conn == event->conn) {
+            link->held_reads -= (uint32_t)(tag & 1);
+            link->held_slices -= packet->room == NULL;
+        }
+        relay_packet_unref(packet);
     }
 }
 
@@ -283,7 +411,7 @@ static void on_connected(struct relay_node *node, struct spate_event *event)
 {
     struct relay_link *link = event->conn_user;
     if (link == NULL) {
-        link = link_take(node);
+        link = take_for_other(node);
         if (link == NULL) {
             spate_conn_close(event->conn, RELAY_ERROR_BUSY, "too many neighbours");
             return;
@@ -353,7 +481,13 @@ void relay_link_event(struct relay_node *node, struct spate_event *event)
         }
         break;
     case SPATE_EVENT_DATAGRAMS_SENT:
-        on_sent(event);
+        on_sent(link, event);
+        break;
+    case SPATE_EVENT_DATAGRAM_ROOM:
+        if (link != NULL && link->is_ready) {
+            relay_core_has_room(&node->core, index_of(node, link));
+            (void)pay(node, link);
+        }
         break;
     case SPATE_EVENT_CLOSED:
         if (link != NULL)
@@ -417,19 +551,22 @@ void relay_link_tick(struct relay_node *node, uint64_t now_ns)
         struct relay_link *link = &node->links[i];
         if (link->conn == NULL)
             continue;
-        if (link->is_ready)
+        if (link->is_ready) {
             beat(node, link, now_ns);
-        else if (link->begun_ns != 0 && now_ns > link->begun_ns + HELLO_NS && !link->was_refused)
+            end_silent(node, link, now_ns);
+        } else if (link->begun_ns != 0 && now_ns > link->begun_ns + HELLO_NS &&
+                   !link->was_refused) {
             refuse(link, RELAY_ERROR_HELLO, "no hello came");
+        }
     }
     for (uint32_t i = 0; i < node->options->target_count; i++) {
         if (node->targets[i].link < 0 && now_ns >= node->targets[i].retry_ns)
             connect_target(node, i, now_ns);
     }
+    relay_reassembly_forget(&node->core.reassembly, RELAY_ALL, now_ns);
     if (now_ns < node->announce_ns)
         return;
     node->announce_ns = now_ns + ANNOUNCE_BEATS * node->options->beat_ns;
     relay_core_announce(&node->core, now_ns);
     relay_routes_expire(&node->core.routes, now_ns);
-    relay_reassembly_forget(&node->core.reassembly, RELAY_ALL, now_ns);
 }

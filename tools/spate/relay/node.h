@@ -16,6 +16,14 @@
 
 #define RELAY_ALPN "spate-relay/1"
 
+enum {
+    RELAY_SLICES = 32768,
+    RELAY_READS = 160, /* of 64 KiB: what the device may have in flight */
+    /* What one neighbour may keep of both until it acknowledges: more than its queue of 4 MiB. */
+    RELAY_SLICES_PER_LINK = RELAY_SLICES / 8,
+    RELAY_READS_PER_LINK = RELAY_READS / 2,
+};
+
 /* Application error codes. */
 enum relay_error {
     RELAY_ERROR_NONE = 0,
@@ -23,7 +31,11 @@ enum relay_error {
     RELAY_ERROR_TOKEN = 2,     /* no proof, or a wrong one */
     RELAY_ERROR_DUPLICATE = 3, /* there is another connection between the two units */
     RELAY_ERROR_BUSY = 4,      /* too many neighbours */
+    RELAY_ERROR_SILENT = 5,    /* it keeps packets and acknowledges nothing */
 };
+
+/* What found no room in the queue, and takes the next that there is, before data. */
+enum relay_debt { RELAY_OWES_BEAT = 1, RELAY_OWES_ANSWER = 2, RELAY_OWES_CONTROL = 4 };
 
 /* One connection.  Its place in the table is the core's number of the neighbour. */
 struct relay_link {
@@ -45,6 +57,13 @@ struct relay_link {
     uint64_t rtt_ns; /* smoothed; 0: none yet */
     uint64_t rtt_min_ns;
     uint64_t rtt_max_ns;
+    unsigned owes; /* enum relay_debt */
+    uint32_t answer_sequence;
+    uint8_t answer[8];
+    uint8_t control[RELAY_ROUTED_SIZE + RELAY_CONTROL_MAX];
+    uint32_t control_size;
+    uint32_t held_slices; /* pieces that are lent to the library */
+    uint32_t held_reads;  /* packets of the device, counted by their first pieces */
     uint64_t in_count;
     uint64_t in_bytes;
     uint64_t out_count;

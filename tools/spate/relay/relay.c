@@ -4,8 +4,9 @@
  * One thread runs a shard, the device and the core.  The device is read until it is empty or 64
  * packets came, so that neither side waits for the other.  It is not read while all buffers are in
  * use, or while a packet of it waits for room in the queue of its neighbour: then packets wait in
- * the kernel's queue of the device, whose senders notice.  After STALL_NS the packet is dropped, so
- * that one slow neighbour does not stop the others for long. */
+ * the kernel's queue of the device, whose senders notice.  After STALL_NS the packet is dropped,
+ * and the device does not wait for that neighbour again before it has taken something: one slow
+ * neighbour does not stop the others for long. */
 
 #include <errno.h>
 #include <poll.h>
@@ -23,8 +24,6 @@
 enum {
     EVENTS_MAX = 256,
     READS_PER_TURN = 64,
-    SLICES = 16384,
-    READS = 160,           /* of 64 KiB: what the device may have in flight */
     READS_FOR_CONTROL = 4, /* of them are kept for announcements and questions */
 };
 
@@ -53,7 +52,7 @@ static bool create_engine(struct relay_node *node)
     struct spate_error error = {""};
     struct spate_config config;
     spate_config_init(&config);
-    config.conns_max = RELAY_PEERS_MAX;
+    config.conns_max = 2 * RELAY_PEERS_MAX; /* handshakes take none of the places */
     config.streams_bidi_max = 0;
     config.streams_uni_max = 1;
     config.message_frame_size_max = 65535;
@@ -106,7 +105,7 @@ static bool create_core(struct relay_node *node)
     const struct relay_options *o = node->options;
     uint64_t key;
     if (getrandom(&key, sizeof(key), 0) != sizeof(key) ||
-        !relay_packets_init(&node->packets, node->shard, SLICES, READS) ||
+        !relay_packets_init(&node->packets, node->shard, RELAY_SLICES, RELAY_READS) ||
         !relay_core_init(&node->core, &node->packets, 18 * o->beat_ns, key))
         return fail("", NULL, -ENOMEM);
     struct relay_core *core = &node->core;
@@ -230,7 +229,11 @@ static int run(struct relay_node *node)
                 relay_report(node, now_ns);
             node->report_ns = now_ns + o->report_ns;
         }
-        wait_ns = has_more ? 0 : due_ns > now_ns ? due_ns - now_ns : 0;
+        uint64_t wake_ns = due_ns;
+        const struct relay_stalled *stalled = &node->core.stalled;
+        if (stalled->packet != NULL && stalled->since_ns + STALL_NS < wake_ns)
+            wake_ns = stalled->since_ns + STALL_NS;
+        wait_ns = has_more ? 0 : wake_ns > now_ns ? wake_ns - now_ns : 0;
         if (is_ending)
             wait_ns = SHUTDOWN_NS;
     }
