@@ -1,51 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/files/wire.h"
 
-/* Every number of a message is checked here, before anybody uses it.  A cursor that has read past
- * the end stays failed, and its numbers are zero: each reader looks once, at its end. */
+/* Every number of a message is checked here, before anybody uses it. */
 
 #include <errno.h>
 #include <string.h>
 
-struct cursor {
-    const uint8_t *data;
-    size_t left;
-    bool has_failed;
-};
-
-static const uint8_t *take(struct cursor *c, size_t size)
-{
-    if (c->has_failed || size > c->left) {
-        c->has_failed = true;
-        return NULL;
-    }
-    const uint8_t *data = c->data;
-    c->data += size;
-    c->left -= size;
-    return data;
-}
-
-static uint64_t take_number(struct cursor *c, size_t size)
-{
-    const uint8_t *data = take(c, size);
-    uint64_t number = 0;
-    for (size_t i = 0; data != NULL && i < size; i++)
-        number = number << 8 | data[i];
-    return number;
-}
-
-static uint8_t *put_number(uint8_t *at, uint64_t number, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        at[i] = (uint8_t)(number >> (8 * (size - 1 - i)));
-    return at + size;
-}
+#include "tools/spate/cursor.h"
 
 /* Reads a text of 16 bits of size and its bytes. */
 static void take_text(struct cursor *c, char ret[FILES_PATH_SIZE])
 {
-    size_t size = (size_t)take_number(c, 2);
-    const uint8_t *text = size < FILES_PATH_SIZE ? take(c, size) : NULL;
+    size_t size = (size_t)cursor_number(c, 2);
+    const uint8_t *text = size < FILES_PATH_SIZE ? cursor_take(c, size) : NULL;
     ret[0] = 0;
     if (text == NULL || memchr(text, 0, size) != NULL) {
         c->has_failed = true;
@@ -58,7 +25,7 @@ static void take_text(struct cursor *c, char ret[FILES_PATH_SIZE])
 static uint8_t *put_text(uint8_t *at, const char *text)
 {
     size_t size = strlen(text);
-    at = put_number(at, size, 2);
+    at = number_write(at, size, 2);
     memcpy(at, text, size);
     return at + size;
 }
@@ -104,13 +71,13 @@ int files_message_find(const uint8_t *data, size_t size, struct files_message *r
     if (size > 0 && (data[0] < FILES_AUTH || data[0] > FILES_END))
         return -1;
     struct cursor c = {.data = data, .left = size};
-    enum files_type type = (enum files_type)take_number(&c, 1);
-    uint32_t body_size = (uint32_t)take_number(&c, 4);
+    enum files_type type = (enum files_type)cursor_number(&c, 1);
+    uint32_t body_size = (uint32_t)cursor_number(&c, 4);
     if (c.has_failed)
         return 0;
     if (body_size > FILES_BODY_MAX)
         return -1;
-    const uint8_t *body = take(&c, body_size);
+    const uint8_t *body = cursor_take(&c, body_size);
     if (body == NULL)
         return 0;
     *ret = (struct files_message){.type = type, .body = body, .size = body_size};
@@ -120,7 +87,7 @@ int files_message_find(const uint8_t *data, size_t size, struct files_message *r
 void files_head_write(enum files_type type, uint32_t size, uint8_t ret[FILES_HEAD_SIZE])
 {
     ret[0] = (uint8_t)type;
-    (void)put_number(ret + 1, size, 4);
+    (void)number_write(ret + 1, size, 4);
 }
 
 static size_t finish(enum files_type type, uint8_t *start, const uint8_t *end)
@@ -140,14 +107,14 @@ static bool take_extents(struct cursor *c, struct files_item *ret)
 {
     uint64_t at = ret->offset;
     uint64_t end = ret->offset + ret->piece_size;
-    ret->extent_count = (uint32_t)take_number(c, 1);
+    ret->extent_count = (uint32_t)cursor_number(c, 1);
     ret->data_size = 0;
     if (ret->extent_count > FILES_EXTENTS_MAX)
         return false;
     for (uint32_t i = 0; i < ret->extent_count; i++) {
         struct files_extent *extent = &ret->extents[i];
-        extent->offset = take_number(c, 8);
-        extent->size = take_number(c, 8);
+        extent->offset = cursor_number(c, 8);
+        extent->size = cursor_number(c, 8);
         if (extent->size == 0 || extent->offset < at || extent->offset > end ||
             extent->size > end - extent->offset)
             return false;
@@ -162,12 +129,12 @@ bool files_item_read(const struct files_message *message, struct files_item *ret
     struct cursor c = {.data = message->body, .left = message->size};
     if (message->type != FILES_ITEM)
         return false;
-    ret->kind = (enum files_kind)take_number(&c, 1);
-    ret->mode = (uint16_t)take_number(&c, 2);
-    ret->mtime_ns = (int64_t)take_number(&c, 8);
-    ret->size = take_number(&c, 8);
-    ret->offset = take_number(&c, 8);
-    ret->piece_size = take_number(&c, 8);
+    ret->kind = (enum files_kind)cursor_number(&c, 1);
+    ret->mode = (uint16_t)cursor_number(&c, 2);
+    ret->mtime_ns = (int64_t)cursor_number(&c, 8);
+    ret->size = cursor_number(&c, 8);
+    ret->offset = cursor_number(&c, 8);
+    ret->piece_size = cursor_number(&c, 8);
     if (ret->kind < FILES_FILE || ret->kind > FILES_LINK || ret->mode > 0777 ||
         !piece_is_good(ret->size, ret->offset, ret->piece_size) || !take_extents(&c, ret))
         return false;
@@ -181,16 +148,16 @@ bool files_item_read(const struct files_message *message, struct files_item *ret
 size_t files_item_write(const struct files_item *item, uint8_t *ret)
 {
     uint8_t *at = ret + FILES_HEAD_SIZE;
-    at = put_number(at, item->kind, 1);
-    at = put_number(at, item->mode, 2);
-    at = put_number(at, (uint64_t)item->mtime_ns, 8);
-    at = put_number(at, item->size, 8);
-    at = put_number(at, item->offset, 8);
-    at = put_number(at, item->piece_size, 8);
-    at = put_number(at, item->extent_count, 1);
+    at = number_write(at, item->kind, 1);
+    at = number_write(at, item->mode, 2);
+    at = number_write(at, (uint64_t)item->mtime_ns, 8);
+    at = number_write(at, item->size, 8);
+    at = number_write(at, item->offset, 8);
+    at = number_write(at, item->piece_size, 8);
+    at = number_write(at, item->extent_count, 1);
     for (uint32_t i = 0; i < item->extent_count; i++) {
-        at = put_number(at, item->extents[i].offset, 8);
-        at = put_number(at, item->extents[i].size, 8);
+        at = number_write(at, item->extents[i].offset, 8);
+        at = number_write(at, item->extents[i].size, 8);
     }
     at = put_text(at, item->path);
     at = put_text(at, item->target);
@@ -203,14 +170,14 @@ bool files_request_read(const struct files_message *message, struct files_reques
     *ret = (struct files_request){.type = message->type};
     if (message->type < FILES_LIST || message->type > FILES_REMOVE)
         return false;
-    uint64_t flags = take_number(&c, 1);
+    uint64_t flags = cursor_number(&c, 1);
     ret->is_recursive = (flags & 1) != 0;
     ret->is_pinned = (flags & 2) != 0;
-    ret->mode = (uint16_t)take_number(&c, 2);
-    ret->mtime_ns = (int64_t)take_number(&c, 8);
-    ret->size = take_number(&c, 8);
-    ret->offset = take_number(&c, 8);
-    ret->piece_size = take_number(&c, 8);
+    ret->mode = (uint16_t)cursor_number(&c, 2);
+    ret->mtime_ns = (int64_t)cursor_number(&c, 8);
+    ret->size = cursor_number(&c, 8);
+    ret->offset = cursor_number(&c, 8);
+    ret->piece_size = cursor_number(&c, 8);
     take_text(&c, ret->path);
     bool is_root = message->type == FILES_LIST && ret->path[0] == 0;
     return is_done(&c) && flags <= 3 && ret->mode <= 0777 && ret->size <= FILES_SIZE_MAX &&
@@ -221,12 +188,12 @@ bool files_request_read(const struct files_message *message, struct files_reques
 size_t files_request_write(const struct files_request *request, uint8_t *ret)
 {
     uint8_t *at = ret + FILES_HEAD_SIZE;
-    at = put_number(at, (request->is_recursive ? 1 : 0) | (request->is_pinned ? 2 : 0), 1);
-    at = put_number(at, request->mode, 2);
-    at = put_number(at, (uint64_t)request->mtime_ns, 8);
-    at = put_number(at, request->size, 8);
-    at = put_number(at, request->offset, 8);
-    at = put_number(at, request->piece_size, 8);
+    at = number_write(at, (request->is_recursive ? 1 : 0) | (request->is_pinned ? 2 : 0), 1);
+    at = number_write(at, request->mode, 2);
+    at = number_write(at, (uint64_t)request->mtime_ns, 8);
+    at = number_write(at, request->size, 8);
+    at = number_write(at, request->offset, 8);
+    at = number_write(at, request->piece_size, 8);
     at = put_text(at, request->path);
     return finish(request->type, ret, at);
 }
@@ -236,8 +203,8 @@ bool files_result_read(const struct files_message *message, struct files_result 
     struct cursor c = {.data = message->body, .left = message->size};
     if (message->type != FILES_RESULT && message->type != FILES_END)
         return false;
-    ret->index = (uint32_t)take_number(&c, 4);
-    uint64_t status = take_number(&c, 2);
+    ret->index = (uint32_t)cursor_number(&c, 4);
+    uint64_t status = cursor_number(&c, 2);
     ret->status = status < FILES_STATUS_COUNT ? (enum files_status)status : FILES_FAILED;
     return is_done(&c);
 }
@@ -245,8 +212,8 @@ bool files_result_read(const struct files_message *message, struct files_result 
 size_t files_result_write(enum files_type type, const struct files_result *result, uint8_t *ret)
 {
     uint8_t *at = ret + FILES_HEAD_SIZE;
-    at = put_number(at, result->index, 4);
-    at = put_number(at, result->status, 2);
+    at = number_write(at, result->index, 4);
+    at = number_write(at, result->status, 2);
     return finish(type, ret, at);
 }
 

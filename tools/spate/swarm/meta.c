@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tools/spate/cursor.h"
 #include "tools/spate/read_all.h"
 
 enum {
@@ -24,40 +25,6 @@ enum {
 };
 
 static const char magic[MAGIC_SIZE] = "spate-swarm 1\n";
-
-struct cursor {
-    const uint8_t *data;
-    size_t left;
-    bool has_failed;
-};
-
-static const uint8_t *take(struct cursor *c, size_t size)
-{
-    if (c->has_failed || size > c->left) {
-        c->has_failed = true;
-        return NULL;
-    }
-    const uint8_t *data = c->data;
-    c->data += size;
-    c->left -= size;
-    return data;
-}
-
-static uint64_t take_number(struct cursor *c, size_t size)
-{
-    const uint8_t *data = take(c, size);
-    uint64_t number = 0;
-    for (size_t i = 0; data != NULL && i < size; i++)
-        number = number << 8 | data[i];
-    return number;
-}
-
-static uint8_t *put_number(uint8_t *at, uint64_t number, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        at[i] = (uint8_t)(number >> (8 * (size - 1 - i)));
-    return at + size;
-}
 
 /* Whether a path is one that may be written: none of those that stand for parts of files. */
 static bool path_is_good(const char *path, size_t size)
@@ -99,11 +66,11 @@ static const char *take_file(struct cursor *c, struct meta *meta)
 {
     struct meta_file *file = &meta->files[meta->file_count];
     file->offset = meta->total;
-    file->mode = (uint16_t)take_number(c, 2);
-    file->mtime_ns = (int64_t)take_number(c, 8);
-    file->size = take_number(c, 8);
-    size_t size = (size_t)take_number(c, 2);
-    const uint8_t *path = take(c, size);
+    file->mode = (uint16_t)cursor_number(c, 2);
+    file->mtime_ns = (int64_t)cursor_number(c, 8);
+    file->size = cursor_number(c, 8);
+    size_t size = (size_t)cursor_number(c, 2);
+    const uint8_t *path = cursor_take(c, size);
     if (path == NULL)
         return "it is incomplete";
     if (file->mode > 0777)
@@ -126,11 +93,11 @@ static const char *take_file(struct cursor *c, struct meta *meta)
 
 static const char *take_all(struct cursor *c, struct meta *meta)
 {
-    const uint8_t *start = take(c, MAGIC_SIZE);
+    const uint8_t *start = cursor_take(c, MAGIC_SIZE);
     if (start == NULL || memcmp(start, magic, MAGIC_SIZE) != 0)
         return "it is no metainfo of spate swarm";
-    meta->piece_size = (uint32_t)take_number(c, 4);
-    uint32_t file_count = (uint32_t)take_number(c, 4);
+    meta->piece_size = (uint32_t)cursor_number(c, 4);
+    uint32_t file_count = (uint32_t)cursor_number(c, 4);
     if (c->has_failed)
         return "it is incomplete";
     if (meta->piece_size < SWARM_PIECE_SIZE_MIN || meta->piece_size > SWARM_PIECE_SIZE_MAX ||
@@ -154,7 +121,7 @@ static const char *take_all(struct cursor *c, struct meta *meta)
     if (count > SWARM_PIECES_MAX)
         return "it has too many pieces";
     meta->piece_count = (uint32_t)count;
-    const uint8_t *hashes = take(c, count * META_HASH_SIZE);
+    const uint8_t *hashes = cursor_take(c, count * META_HASH_SIZE);
     if (hashes == NULL)
         return "it is incomplete";
     if (c->left != 0)
@@ -213,15 +180,15 @@ size_t meta_write(struct meta *meta, uint8_t **ret)
         return 0;
     uint8_t *at = data;
     memcpy(at, magic, MAGIC_SIZE);
-    at = put_number(at + MAGIC_SIZE, meta->piece_size, 4);
-    at = put_number(at, meta->file_count, 4);
+    at = number_write(at + MAGIC_SIZE, meta->piece_size, 4);
+    at = number_write(at, meta->file_count, 4);
     for (uint32_t i = 0; i < meta->file_count; i++) {
         const struct meta_file *file = &meta->files[i];
         size_t path_size = strlen(file->path);
-        at = put_number(at, file->mode, 2);
-        at = put_number(at, (uint64_t)file->mtime_ns, 8);
-        at = put_number(at, file->size, 8);
-        at = put_number(at, path_size, 2);
+        at = number_write(at, file->mode, 2);
+        at = number_write(at, (uint64_t)file->mtime_ns, 8);
+        at = number_write(at, file->size, 8);
+        at = number_write(at, path_size, 2);
         memcpy(at, file->path, path_size);
         at += path_size;
     }
