@@ -30,6 +30,21 @@ bool options_parse(const struct options_spec *spec, int argc, char **argv, int *
     return *ret_status == 0;
 }
 
+bool options_take_simple(const struct option_simple *simple, size_t count, int option,
+                         const char *value)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (simple[i].option != option)
+            continue;
+        if (simple[i].text != NULL)
+            *simple[i].text = value;
+        else
+            *simple[i].flag = true;
+        return true;
+    }
+    return false;
+}
+
 int options_take_versions(const char *command, const char *value, enum spate_versions *ret)
 {
     if (number_parse_versions(value, ret))

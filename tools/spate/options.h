@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <spate/config.h>
@@ -22,6 +23,17 @@ struct options_spec {
  * after a line on stderr.  Returns true, with the index of the first argument that is no option in
  * `optind`; or false, with the exit status, after one line on stderr or the help text on stdout. */
 bool options_parse(const struct options_spec *spec, int argc, char **argv, int *ret_status);
+
+/* An option that stores its value, or sets a flag. */
+struct option_simple {
+    int option;
+    const char **text; /* gets the value, which is not copied; or NULL */
+    bool *flag;        /* becomes true */
+};
+
+/* Takes an option that is among `count` simple ones.  Returns false if it is not. */
+bool options_take_simple(const struct option_simple *simple, size_t count, int option,
+                         const char *value);
 
 /* Read the values of --quic and --cipher.  Return 0, or the exit status after one line on stderr.
  */

@@ -120,24 +120,13 @@ static int take_profile(struct cp_options *o, const char *value)
 static int take(void *context, int option, const char *value)
 {
     struct cp_options *o = context;
-    const struct {
-        int option;
-        const char **text;
-        bool *flag;
-    } simple[] = {
+    const struct option_simple simple[] = {
         {'a', &o->ca, NULL},          {'n', &o->server_name, NULL}, {'k', &o->known, NULL},
         {'f', &o->fingerprint, NULL}, {'t', &o->token, NULL},       {'T', &o->tickets, NULL},
         {'s', NULL, &o->is_strict},   {'j', NULL, &o->is_json},     {'q', NULL, &o->is_quiet},
     };
-    for (size_t i = 0; i < sizeof(simple) / sizeof(simple[0]); i++) {
-        if (simple[i].option != option)
-            continue;
-        if (simple[i].text != NULL)
-            *simple[i].text = value;
-        else
-            *simple[i].flag = true;
+    if (options_take_simple(simple, sizeof(simple) / sizeof(simple[0]), option, value))
         return 0;
-    }
     if (option == 'r' && !o->is_sync)
         o->is_recursive = true;
     else if (option == 'd' && o->is_sync)

@@ -138,24 +138,13 @@ static int take_peer(struct swarm_options *o, const char *value)
 static int take(void *context, int option, const char *value)
 {
     struct swarm_options *o = context;
-    const struct {
-        int option;
-        const char **text;
-        bool *flag;
-    } simple[] = {
+    const struct option_simple simple[] = {
         {'i', &o->identity, NULL}, {'k', &o->known, NULL},     {'t', &o->token, NULL},
         {'Q', &o->qlog, NULL},     {'s', NULL, &o->is_strict}, {'f', NULL, &o->is_profiled},
         {'j', NULL, &o->is_json},  {'q', NULL, &o->is_quiet},
     };
-    for (size_t i = 0; i < sizeof(simple) / sizeof(simple[0]); i++) {
-        if (simple[i].option != option)
-            continue;
-        if (simple[i].text != NULL)
-            *simple[i].text = value;
-        else
-            *simple[i].flag = true;
+    if (options_take_simple(simple, sizeof(simple) / sizeof(simple[0]), option, value))
         return 0;
-    }
     if (option == 'l')
         return take_listen(o, value);
     if (option == 'p')
