@@ -163,20 +163,28 @@ static inline void announce_all(struct world *w)
     w->now_ns += 200 * MS;
 }
 
-/* An IP packet from the device of a unit to an address. */
-static inline void say(struct world *w, uint32_t from, const uint8_t address[4], size_t size)
+/* Unit `from` reads the first `size` bytes of `w->bytes` from its device, as a packet to an address
+ * of IPv4. */
+static inline void read_packet(struct world *w, uint32_t from, const uint8_t address[4],
+                               size_t size)
 {
     struct node *node = &w->nodes[from];
     struct relay_packet *packet = relay_packet_to_read(&node->packets);
     assert_non_null(packet);
-    for (size_t i = 0; i < size; i++)
-        w->bytes[i] = (uint8_t)(i * 13 % 250);
     w->bytes[0] = 0x45;
     memcpy(w->bytes + 16, address, 4);
     memcpy(packet->room, w->bytes, size);
     packet->size = size;
     relay_core_from_device(&node->core, packet, w->now_ns);
     relay_packet_unref(packet);
+}
+
+/* The same with bytes that differ, until nothing is on its way. */
+static inline void say(struct world *w, uint32_t from, const uint8_t address[4], size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        w->bytes[i] = (uint8_t)(i * 13 % 250);
+    read_packet(w, from, address, size);
     run(w);
 }
 

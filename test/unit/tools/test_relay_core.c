@@ -36,15 +36,8 @@ static void pieces_are_cut_again_where_a_hop_takes_less(void **state)
     link_up(w, 0, 1, false);
     link_up(w, 1, 2, false);
     announce_all(w);
-    struct node *node = &w->nodes[0];
-    struct relay_packet *packet = relay_packet_to_read(&node->packets);
     memset(w->bytes, 5, 4000);
-    w->bytes[0] = 0x45;
-    memcpy(w->bytes + 16, (const uint8_t[]){10, 0, 3, 1}, 4);
-    memcpy(packet->room, w->bytes, 4000);
-    packet->size = 4000;
-    relay_core_from_device(&node->core, packet, w->now_ns);
-    relay_packet_unref(packet);
+    read_packet(w, 0, (const uint8_t[]){10, 0, 3, 1}, 4000);
     w->size_max = 700;
     run(w);
     assert_int_equal(w->nodes[2].delivered_count, 1);

@@ -40,15 +40,8 @@ static void a_train_that_is_cut_twice_arrives(void **state)
     link_up(w, 0, 1, false);
     link_up(w, 1, 2, false);
     announce_all(w);
-    struct node *node = &w->nodes[0];
-    struct relay_packet *packet = relay_packet_to_read(&node->packets);
     memset(w->bytes, 5, 65535);
-    w->bytes[0] = 0x45;
-    memcpy(w->bytes + 16, (const uint8_t[]){10, 0, 3, 1}, 4);
-    memcpy(packet->room, w->bytes, 65535);
-    packet->size = 65535;
-    relay_core_from_device(&node->core, packet, w->now_ns);
-    relay_packet_unref(packet);
+    read_packet(w, 0, (const uint8_t[]){10, 0, 3, 1}, 65535);
     w->size_max = 1100;
     run(w);
     assert_int_equal(w->nodes[2].delivered_count, 1);
