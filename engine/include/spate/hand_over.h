@@ -55,8 +55,8 @@ extern "C" {
  *
  * While it returns -EAGAIN, call it again with the same arguments when `fd` is readable: a loop
  * polls it, and may serve connections meanwhile.  An attempt that has taken 30 s fails with the
- * next call; once the other process has been told to go it has another 30 s.  A call with another
- * channel ends the attempt before it.
+ * next call.  After GO was sent, the other process has 30 s more.  A call with a different channel
+ * ends the attempt before it.
  *
  * After 0 the other process has taken over.  Keep the engine running, and end it with
  * spate_shard_shutdown() or spate_engine_shutdown().  Those accept what still begins here, until
@@ -73,8 +73,8 @@ extern "C" {
  *   -EAGAIN           The other process has not taken over yet.
  *   -EINVAL           `hand_over` is not set in the engine's configuration, or nothing listens.
  *   -EALREADY         A process has taken over before.
- *   -EBUSY            The engine has not finished taking over itself.  Or the process of an earlier
- *                     call was told to go and has not answered: go on with its channel.
+ *   -EBUSY            The engine has not finished taking over itself.  Or GO was sent for
+ *                     an earlier call and has no answer yet: call with that channel again.
  *   -EBADF            `fd` is not open.
  *   -EPROTOTYPE       `fd` is no connected socket of AF_UNIX and SOCK_SEQPACKET.
  *   -EPROTO           The other process sent something else.
