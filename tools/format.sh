@@ -19,5 +19,6 @@ command -v "$program" >/dev/null || {
     echo "format.sh: there is no $program: apt-get install clang-format-19" >&2
     exit 1
 }
-find . -path './build*' -prune -o -path ./.git -prune -o -name '*.[ch]' -print0 |
+find . -path './build*' -prune -o -path ./.git -prune -o \
+    \( -name '*.[ch]' -o -name '*.cc' \) -print0 |
     xargs -0 "$program" "${options[@]}"

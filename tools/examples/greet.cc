@@ -55,8 +55,14 @@ class greeter
         }
     }
 
-    bool has_ended() const { return has_ended_; }
-    bool is_complete() const { return complete_ == words_.size(); }
+    bool has_ended() const
+    {
+        return has_ended_;
+    }
+    bool is_complete() const
+    {
+        return complete_ == words_.size();
+    }
 
   private:
     /* As many words as the server has given streams for.  They are lent: words_ does not change. */

@@ -99,15 +99,14 @@ static int run()
     auto listener = both.shard.listen(reinterpret_cast<sockaddr *>(&any), size, *server);
     if (failed("listen", listener) || spate_listener_address(*listener, &address, &size) != 0)
         return 1;
-    auto conn = both.shard.connect(reinterpret_cast<sockaddr *>(&address), size, "localhost",
-                                   *client);
+    auto conn =
+        both.shard.connect(reinterpret_cast<sockaddr *>(&address), size, "localhost", *client);
     if (failed("connect", conn))
         return 1;
     const std::uint64_t until_ns = both.shard.now_ns() + std::uint64_t(20000000000);
     while (!both.is_done && both.shard.now_ns() < until_ns)
-        if (both.shard.each_event(100000000, [&](const spate_event &event) {
-                both.handle(event);
-            }) < 0)
+        if (both.shard.each_event(100000000,
+                                  [&](const spate_event &event) { both.handle(event); }) < 0)
             return 1;
     both.kept.release();
     return both.is_done ? 0 : 3;
