@@ -379,8 +379,10 @@ class Mistakes(Case):
         sides = {}
         for side in 'server', 'client':
             (self.top / side).mkdir()
-        _, url = self.serve('--qlog', self.top / 'server')
+        server, url = self.serve('--qlog', self.top / 'server')
         self.assert_all(self.get('--qlog', self.top / 'client', f'{url}/a'))
+        server.send_signal(signal.SIGTERM)  # its files are complete when it has ended
+        self.assertEqual(server.wait(HANG_S), 0)
         for side in 'server', 'client':
             file, = self.top.joinpath(side).glob(f'*_{side}.sqlog')
             sides[side] = file
