@@ -51,6 +51,9 @@ class Case:
     name_size: int = 12   # of each file
     client_fails: bool = False
     is_alone: bool = False  # nothing else runs beside it: its lost packets are sent again in time
+    # A third of the datagrams is spoiled: a stack that doubles its PTO may lose the few that matter
+    # until its patience ends (in 1 of 100 runs), so there is a second try.
+    is_chance: bool = False
 
 
 ONE = [checks.handshakes(1)]
@@ -73,12 +76,12 @@ CASES = {
     'keyupdate': Case([MB], [*ONE, checks.key_update], server='transfer'),
     'handshakeloss': Case([KB] * 20, [checks.handshakes(20)],
                           [*BASE, '--both', 'loss=30%,bad-run=2'], client='multiconnect',
-                          server='multiconnect'),
+                          server='multiconnect', is_chance=True),
     'transferloss': Case([2 * MB], ONE, [*BASE, '--both', 'loss=2%'], client='transfer',
                          server='transfer'),
     'handshakecorruption': Case([KB] * 20, [checks.handshakes(20)],
                                 [*BASE, '--both', 'corrupt=30%,bad-run=2'], client='multiconnect',
-                                server='multiconnect'),
+                                server='multiconnect', is_chance=True),
     'transfercorruption': Case([2 * MB], ONE, [*BASE, '--both', 'corrupt=2%'], client='transfer',
                                server='transfer'),
     'ecn': Case([KB], [*ONE, checks.ecn]),
@@ -328,14 +331,22 @@ def run_apart(name, client, server, options):
     return 'FAILED', done.stdout + done.stderr
 
 
+def run_row(row, options):
+    result, text = run_apart(*row, options)
+    if result == 'FAILED' and CASES[row[0]].is_chance:
+        print(f'{row[1]} to {row[2]}: {row[0]} has failed and is tried once more:\n{text}')
+        result, text = run_apart(*row, options)
+    return result, text
+
+
 def print_table(options):
     """All cases of all pairs, a few at a time, and a table of the results."""
     pairs = [pair.split('-to-') for pair in options.pairs]
     rows = [(name, *pair) for name in CASES for pair in pairs]
     results = {}
-    alone = {row: run_apart(*row, options) for row in rows if CASES[row[0]].is_alone}
+    alone = {row: run_row(row, options) for row in rows if CASES[row[0]].is_alone}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        done = pool.map(lambda row: alone.get(row) or run_apart(*row, options), rows)
+        done = pool.map(lambda row: alone.get(row) or run_row(row, options), rows)
         for row, (result, text) in zip(rows, done):
             results[row] = result
             print(f'{"not ok" if result == "FAILED" else "ok"} - {row[1]} to {row[2]}: {row[0]}, '
