@@ -58,6 +58,9 @@ class Attack:
     recovers_s: float = 0  # after the attack, before another client must get in
     counts_conns: bool = False  # CPU time is per connection, and `connect` is the measure
     has_measure: bool = True    # a datagram or connection of it can be compared at all
+    # It has the server send all it can: what others notice is held against clients that do so
+    # otherwise, and a datagram against an ordinary one.
+    downloads: bool = False
     tries_connects: bool = False  # it is about who gets in: handshakes beside it are measured
     in_short: bool = False  # honest clients beside it in the short form too
     # What --short asserts of it: less than of the others where a fault is known.
@@ -69,9 +72,18 @@ class Attack:
             return None
         return 'connect' if self.counts_conns else 'ordinary'
 
+    def honest_measure(self):
+        """What an honest client beside it is compared with."""
+        return 'download' if self.downloads else self.measure()
+
+    def measures(self):
+        """The other rows that this one needs."""
+        return {self.measure(), self.honest_measure()} - {None, self.name}
+
 
 ATTACKS = [
     Attack('ordinary', in_short=True),
+    Attack('download', in_short=True),
     Attack('fragments'),
     Attack('fragments-packed', in_short=True),
     Attack('repeat', in_short=True),
@@ -88,7 +100,7 @@ ATTACKS = [
     Attack('resets'),
     Attack('challenges'),
     Attack('challenges-moving', in_short=True),
-    Attack('wander', in_short=True),
+    Attack('wander', downloads=True, in_short=True),
     Attack('any', in_short=True),
     Attack('messages', holds=True),
     # With 32 MB for all: what the attackers took must be back once they have timed out.
@@ -209,6 +221,7 @@ class Measurement:
         self.figures = {'attack': attack.name, 'note': attack.note, 'backend': backend,
                         'shards': attack.shards,
                         'measure': attack.measure(),
+                        'honest_measure': attack.honest_measure(),
                         'server': ' '.join(['holder', *attack.limits]) if attack.holds
                                   else 'spate-bench',
                         'is_alive': True}
@@ -352,12 +365,13 @@ def row_of(rows, name, backend):
 
 
 def add_ratios(rows):
-    """To the measure of the same round, or to its row: `ordinary` or `connect`, see Attack."""
+    """To the measure of the same round, or to its row: `ordinary` and so on, see Attack."""
     for row in rows:
-        measure = row_of(rows, row['measure'], row['backend'])
-        for name, key in (('cpu_ratio', 'cpu_us'), ('bulk_ratio', 'bulk_gbps'),
-                          ('p99_ratio', 'p99_us')):
-            row[name] = median(ratio(figures.get(key), (beside or measure).get(key))
+        for name, key, measure in (('cpu_ratio', 'cpu_us', row['measure']),
+                                   ('bulk_ratio', 'bulk_gbps', row['honest_measure']),
+                                   ('p99_ratio', 'p99_us', row['honest_measure'])):
+            of_all = row_of(rows, measure, row['backend'])
+            row[name] = median(ratio(figures.get(key), beside.get(measure, of_all).get(key))
                                for figures, beside in row['rounds'])
 
 
@@ -475,11 +489,11 @@ def measure_once(programs, attack, backend, options, faults):
 
 def measure_rounds(programs, attack, backend, options, faults):
     """Returns one row."""
-    measure = next((a for a in ATTACKS if a.name == attack.measure() and a is not attack), None)
+    measures = [a for a in ATTACKS if a.name in attack.measures()]
     rounds = []
     for _ in range(options.rounds):
-        beside = (measure_once(programs, measure, backend, options, faults)
-                  if measure is not None and options.rounds > 1 else None)
+        beside = {measure.name: measure_once(programs, measure, backend, options, faults)
+                  for measure in measures if options.rounds > 1}
         rounds.append((measure_once(programs, attack, backend, options, faults), beside))
     row = median_of([figures for figures, _ in rounds])
     row['rounds'] = rounds
@@ -496,7 +510,7 @@ def main():
             sys.exit(f'run.py: {program} is missing: build it first')
     # The measures come first, so that each row can be compared with one.
     named = [attack for attack in ATTACKS if not options.names or attack.name in options.names]
-    measures = {'ordinary'} | ({'connect'} if any(a.counts_conns for a in named) else set())
+    measures = {'ordinary'}.union(*(attack.measures() for attack in named))
     chosen = [attack for attack in ATTACKS if attack in named or attack.name in measures]
     rows, faults = [], []
     for backend in options.backend or ['auto']:
