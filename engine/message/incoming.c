@@ -207,6 +207,12 @@ static void deliver_next(struct se_order *channel)
         deliver(exchange);
 }
 
+/* Without a place for a message the order of its channel cannot be kept. */
+static void close_channel_lost(const struct spate_messenger *messenger)
+{
+    spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY, "no memory for a channel");
+}
+
 /* What is not whole is given up: nothing of it is delivered.  Others of its channel need not wait
  * for it. */
 static void give_up(struct se_exchange *exchange)
@@ -221,9 +227,14 @@ static void give_up(struct se_exchange *exchange)
         exchange->in = SE_IN_FAILED;
         sb_list_push_back(&messenger->ready, &exchange->in_link);
     }
-    if (channel != NULL &&
-        se_order_put(channel, exchange->sequence, se_order_skip) == SE_ORDER_DONE)
+    if (channel == NULL)
+        return;
+    enum se_order_result result =
+        se_messenger_put(messenger, channel, exchange->sequence, se_order_skip);
+    if (result == SE_ORDER_DONE)
         deliver_next(channel);
+    else if (result == SE_ORDER_NO_MEMORY)
+        close_channel_lost(messenger);
 }
 
 /* Refuses what is not whole.  The exchange stays until its stream is closed. */
@@ -281,7 +292,7 @@ static void whole(struct se_exchange *exchange)
                          "too many messages wait for another one");
         return;
     }
-    switch (se_order_put(channel, exchange->sequence, exchange)) {
+    switch (se_messenger_put(messenger, channel, exchange->sequence, exchange)) {
     case SE_ORDER_DONE:
         sb_list_remove(&exchange->in_link);
         exchange->in = SE_IN_HELD;
@@ -291,7 +302,7 @@ static void whole(struct se_exchange *exchange)
         se_messenger_fail(messenger, "a message with a wrong number");
         return;
     case SE_ORDER_NO_MEMORY:
-        se_messenger_fail(messenger, "no memory for a channel"); /* the order would be lost */
+        close_channel_lost(messenger);
         return;
     }
 }
@@ -533,7 +544,8 @@ void se_incoming_reset(struct se_exchange *exchange, uint64_t error)
 
 void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice slice)
 {
-    struct se_exchange *exchange = se_exchange_make(messenger, SE_MESSAGE_NO_ID);
+    bool has_room = messenger->receive_bytes + slice.size <= messenger->options.receive_bytes_max;
+    struct se_exchange *exchange = has_room ? se_exchange_make(messenger, SE_MESSAGE_NO_ID) : NULL;
     struct se_segment *segment = exchange != NULL ? append(exchange, slice.data, slice.size) : NULL;
     if (segment == NULL || !make_pieces(exchange)) {
         messenger->counts.refused++;

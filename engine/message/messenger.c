@@ -77,6 +77,24 @@ struct se_order *se_messenger_channel(struct spate_messenger *messenger, uint32_
     return &messenger->channels[channel - 1];
 }
 
+enum se_order_result se_messenger_put(struct spate_messenger *messenger, struct se_order *channel,
+                                      uint64_t sequence, void *item)
+{
+    struct se_memory *memory = &messenger->shard->memory;
+    bool had_places = channel->held != NULL;
+    if (!had_places && sequence != channel->receive_next &&
+        !se_memory_has_room(memory, SE_ORDER_HELD_BYTES, SE_NEED_ORDINARY))
+        return SE_ORDER_NO_MEMORY;
+    enum se_order_result result = se_order_put(channel, sequence, item);
+    if (had_places || channel->held == NULL)
+        return result;
+    bool is_charged = se_memory_charge(memory, SE_ORDER_HELD_BYTES);
+    SB_ASSERT(is_charged); /* there was room */
+    messenger->bytes += SE_ORDER_HELD_BYTES;
+    se_messenger_count(messenger, SE_ORDER_HELD_BYTES);
+    return result;
+}
+
 void se_messenger_fail(struct spate_messenger *messenger, const char *reason)
 {
     spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_PROTOCOL, reason);

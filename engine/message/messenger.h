@@ -135,7 +135,7 @@ struct spate_messenger {
     bool is_destroyed; /* the application has; it lives on until the connection has ended */
     uint64_t conn_id;
     uint64_t armed_ns; /* what the timer is set to */
-    size_t bytes;      /* charged to the shard's memory */
+    size_t bytes;      /* charged to the shard's memory, with the places of channels */
     struct spate_messenger_stats counts;
 };
 
@@ -153,6 +153,10 @@ void se_messenger_fail(struct spate_messenger *messenger, const char *reason);
 /* Sets the timer to what is due next. */
 void se_messenger_arm(struct spate_messenger *messenger);
 struct se_order *se_messenger_channel(struct spate_messenger *messenger, uint32_t channel);
+/* As se_order_put(), and counts what the channel allocates. */
+SB_MUST_USE enum se_order_result se_messenger_put(struct spate_messenger *messenger,
+                                                  struct se_order *channel, uint64_t sequence,
+                                                  void *item);
 
 /* ---- incoming.c ---- */
 

@@ -71,12 +71,12 @@ enum se_order_result se_order_put(struct se_order *channel, uint64_t sequence, v
     return SE_ORDER_DONE;
 }
 
-/* Takes the head, and lets the next one be it. */
-static void *pop(struct se_order *channel)
+/* Takes the head, NULL if it is not there, and lets the next one be it. */
+static void *advance(struct se_order *channel)
 {
     void *item = channel->head;
     channel->head = NULL;
-    channel->held_count--;
+    channel->held_count -= item != NULL;
     channel->receive_next++;
     if (channel->held != NULL) {
         void **place = &channel->held[channel->receive_next % SE_ORDER_AHEAD_MAX];
@@ -89,7 +89,7 @@ static void *pop(struct se_order *channel)
 void *se_order_take(struct se_order *channel)
 {
     while (channel->head != NULL) {
-        void *item = pop(channel);
+        void *item = advance(channel);
         if (item != se_order_skip)
             return item;
     }
@@ -99,14 +99,8 @@ void *se_order_take(struct se_order *channel)
 void *se_order_take_any(struct se_order *channel)
 {
     while (channel->held_count > 0) {
-        void *item = channel->head;
-        channel->head = NULL;
-        for (uint32_t i = 0; item == NULL && i < SE_ORDER_AHEAD_MAX; i++) {
-            item = channel->held[i];
-            channel->held[i] = NULL;
-        }
-        channel->held_count--;
-        if (item != se_order_skip)
+        void *item = advance(channel);
+        if (item != NULL && item != se_order_skip)
             return item;
     }
     return NULL;

@@ -31,6 +31,9 @@ struct se_order {
     void **held; /* SE_ORDER_AHEAD_MAX items by number, those after receive_next; NULL: none */
 };
 
+/* Bytes of the places that se_order_put() makes for the first item that is not the next one. */
+#define SE_ORDER_HELD_BYTES (SE_ORDER_AHEAD_MAX * sizeof(void *))
+
 enum se_order_result {
     SE_ORDER_DONE,
     SE_ORDER_BAD,       /* the number came before, or is too far ahead: the peer's fault */
@@ -55,7 +58,8 @@ SB_MUST_USE enum se_order_result se_order_put(struct se_order *channel, uint64_t
                                               void *item);
 /* Takes the next one in order; NULL: it has not arrived. */
 void *se_order_take(struct se_order *channel);
-/* Takes any of those that wait, for the end; NULL: none does. */
+/* Takes the next one of those that wait, whatever is missing before it, for the end; NULL: none
+ * does. All together take a step per place. */
 void *se_order_take_any(struct se_order *channel);
 
 /* Returns whether others wait for this one. */

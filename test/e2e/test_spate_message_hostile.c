@@ -76,6 +76,55 @@ static void begun_messages_cost_little_and_expire_with_their_stream(void **state
     assert_int_equal(stats.abandoned, 100);
 }
 
+/* A channel has a table for what came too early: one message of a peer makes it, in each channel.
+ */
+static void places_for_what_comes_too_early_count_as_memory(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 16, TABLE_BYTES = 16 * 1024 };
+    struct mw *world = mw_make();
+    world->client.is_plain = true;
+    mw_connect_both(world);
+    uint64_t before_bytes = pw_stats(&world->w->server).memory_bytes_now;
+    static char early[CHANNELS][3];
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        memcpy(early[i], "\x01\x05x", sizeof(early[i]));
+        early[i][0] = (char)(i + 1);
+        send_raw(world, true, early[i], sizeof(early[i]), true);
+    }
+    pw_for(world->w, 300 * MS);
+    uint64_t held_bytes = pw_stats(&world->w->server).memory_bytes_now - before_bytes;
+    assert_true(held_bytes >= (uint64_t)CHANNELS * TABLE_BYTES);
+    assert_int_equal(world->server.counts[SPATE_MESSAGE_RECEIVED], 0);
+}
+
+/* Unreliable messages need no credit, so the limit is kept by dropping them. */
+static void datagrams_that_nobody_releases_stay_within_the_limit(void **state)
+{
+    (void)state;
+    enum { COUNT = 500, SIZE = 1000, LIMIT = 64 * 1024 };
+    struct mw *world = mw_make();
+    world->server.options.receive_bytes_max = LIMIT;
+    world->server.keeps = true;
+    mw_connect_both(world);
+    const struct spate_message_options options = {.size = sizeof(options), .is_unreliable = true};
+    for (uint32_t i = 0; i < COUNT;) {
+        if (mw_send_number(&world->client, i, SIZE, &options) == 0)
+            i++;
+        pw_turn(world->w);
+    }
+    mw_until(world, mw_client_has_back, COUNT);
+    struct spate_messenger_stats stats = mw_stats_of(&world->server);
+    assert_true(stats.receive_bytes_now <= LIMIT);
+    assert_int_equal(world->server.counts[SPATE_MESSAGE_RECEIVED], LIMIT / SIZE);
+    assert_true(stats.refused > 0);
+    for (uint32_t i = 0; i < world->server.kept_count; i++)
+        spate_message_release(world->server.messenger, &world->server.kept[i]);
+    world->server.kept_count = 0;
+    assert_int_equal(mw_send_number(&world->client, COUNT, SIZE, &options), 0); /* there is room */
+    mw_until(world, mw_server_has, LIMIT / SIZE + 1);
+}
+
 static void crumbs_become_one_message(void **state)
 {
     (void)state;
@@ -260,6 +309,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, malformed_messages_close_the_connection),
         QT_TEST(owned, begun_messages_cost_little_and_expire_with_their_stream),
+        QT_TEST(owned, places_for_what_comes_too_early_count_as_memory),
+        QT_TEST(owned, datagrams_that_nobody_releases_stay_within_the_limit),
         QT_TEST(owned, crumbs_become_one_message),
         QT_TEST(owned, what_is_under_way_at_the_end_is_reported),
         QT_TEST(owned, a_messenger_may_be_destroyed_too_early_and_with_its_engine),

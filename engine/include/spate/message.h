@@ -63,13 +63,16 @@ struct spate_messenger_options {
      * the peer's flow control holds further bytes back.  If no whole message is there to be
      * released, one message may still grow, so that it is passed by message_size_max at most; if
      * that does not help for 250 ms, the message that began last is refused: BUSY.  Each message
-     * may have a first buffer of 16 KiB in any case.
+     * may have a first buffer of 16 KiB in any case.  Unreliable messages need no credit: those
+     * that come at the limit are dropped, and counted in `refused`.
      * Default 64 MiB; 64 KiB to 1 TiB. */
     uint64_t receive_bytes_max;
     /* Bytes of messages that were sent and not acknowledged.  At the limit spate_message_send()
      * returns -EAGAIN; a single message may be larger.  Default 16 MiB; 1 to 1 TiB. */
     uint64_t send_bytes_max;
-    /* Channels, in each direction.  A peer that uses a larger number is closed with PROTOCOL.
+    /* Channels, in each direction.  A peer that uses a larger number is closed with PROTOCOL.  One
+     * in which messages have come too early takes 16 KiB of memory, and without memory for that the
+     * connection is closed with BUSY.
      * Default 16; 0 to 1,024. */
     uint32_t channels_max;
     uint8_t reserved[4]; /* no padding; ignored */

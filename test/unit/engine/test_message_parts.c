@@ -102,6 +102,29 @@ static void wrong_numbers_are_bad(void **state)
     se_order_deinit(&channel);
 }
 
+static void the_end_takes_all_that_wait_in_their_order(void **state)
+{
+    (void)state;
+    struct se_order channel = {0};
+    for (uint32_t i = 0; i < 100; i++) { /* the places begin anywhere */
+        assert_int_equal(se_order_put(&channel, i, &items[i]), SE_ORDER_DONE);
+        assert_ptr_equal(se_order_take(&channel), &items[i]);
+    }
+    uint32_t first = 101, end = 100 + SE_ORDER_AHEAD_MAX;
+    for (uint32_t i = end - 1; i >= first; i--)
+        assert_int_equal(
+            se_order_put(&channel, i, i % 5 == 0 ? (void *)se_order_skip : (void *)&items[i]),
+            SE_ORDER_DONE);
+    assert_null(se_order_take(&channel));
+    for (uint32_t i = first; i < end; i++)
+        if (i % 5 != 0)
+            assert_ptr_equal(se_order_take_any(&channel), &items[i]);
+    assert_null(se_order_take_any(&channel));
+    assert_int_equal(channel.held_count, 0);
+    assert_true(channel.receive_next <= end); /* a step per place, not per place and item */
+    se_order_deinit(&channel);
+}
+
 static void a_sender_stays_within_the_window_of_the_oldest(void **state)
 {
     (void)state;
@@ -128,6 +151,7 @@ int main(void)
         cmocka_unit_test(longer_varints_than_needed_are_read_too),
         cmocka_unit_test(anything_comes_out_in_order),
         cmocka_unit_test(wrong_numbers_are_bad),
+        cmocka_unit_test(the_end_takes_all_that_wait_in_their_order),
         cmocka_unit_test(a_sender_stays_within_the_window_of_the_oldest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
