@@ -71,7 +71,10 @@ struct http3_stream {
     TAILQ_ENTRY(http3_stream) starved_link;
 };
 
-/* Closes the connection for an error of nghttp3. */
+/* Closes the connection with a code of HTTP/3, if it is not closing. */
+void http3_conn_close(struct http3_conn *c, uint64_t error, const char *reason);
+
+/* .. for an error of nghttp3. */
 void http3_conn_fail(struct http3_conn *c, int64_t error);
 
 /* It may have something to send. */
@@ -79,6 +82,14 @@ void http3_conn_touch(struct http3_conn *c);
 
 /* Returns 0, or a negative error of nghttp3. */
 int http3_conn_create_h3(struct http3_conn *c);
+
+/* Takes bytes that the client has sent.  Returns whether the slice of the event was taken, too.
+ * `stream` may be NULL. */
+bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream,
+                       struct spate_event *event);
+
+/* Sends nothing more, and says so. */
+void http3_stream_reset(struct http3_stream *stream, uint64_t error);
 
 /* Answers a request whose fields are complete. */
 int http3_stream_answer(struct http3_stream *stream);

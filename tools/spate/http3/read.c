@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/spate/http3/conn.h"
+
+/* Bytes of the client's streams go to nghttp3.  An error concerns the connection, but for those of
+ * a request. */
+
+#include <string.h>
+
+/* What the client says after its answer is complete is not read.  [RFC9114 4.1] */
+static void stop_late_body(struct http3_stream *stream)
+{
+    nghttp3_conn *h3 = stream->conn->h3;
+    if (stream->status == 0 || stream->body.left > 0 || stream->is_session)
+        return;
+    if (spate_stream_stop(stream->conn->conn, stream->id, NGHTTP3_H3_NO_ERROR) == 0)
+        (void)nghttp3_conn_shutdown_stream_read(h3, (int64_t)stream->id);
+}
+
+/* An error of nghttp3 concerns the connection, but for these two.  [RFC9114 4.1, 4.1.2] */
+static void on_read_error(struct http3_conn *c, struct http3_stream *stream, int64_t error,
+                          bool is_end)
+{
+    const bool is_request = (stream->id & 2) == 0;
+    uint64_t code = 0;
+    if (is_request && error == NGHTTP3_ERR_MALFORMED_HTTP_MESSAGING)
+        code = NGHTTP3_H3_MESSAGE_ERROR;
+    else if (is_request && is_end && stream->status == 0 &&
+             error == NGHTTP3_ERR_H3_FRAME_UNEXPECTED)
+        code = NGHTTP3_H3_REQUEST_INCOMPLETE;
+    if (code == 0) {
+        http3_conn_fail(c, error);
+        return;
+    }
+    stream->is_refused = true;
+    (void)nghttp3_conn_shutdown_stream_read(c->h3, (int64_t)stream->id);
+    (void)spate_stream_stop(c->conn, stream->id, code);
+    http3_stream_reset(stream, code);
+}
+
+/* Looks whose a new stream is.  Returns what of the slice is for nghttp3: all, or nothing if it was
+ * kept or belongs to WebTransport, which has taken the event then. */
+static bool is_for_h3(struct http3_conn *c, struct http3_stream *stream, struct spate_event *event,
+                      bool *ret_is_taken)
+{
+    const struct spate_slice *slice = &event->u.data.slice;
+    const size_t kept = stream->head_size;
+    size_t part =
+        sizeof(stream->head) - kept < slice->size ? sizeof(stream->head) - kept : slice->size;
+    uint64_t session;
+    size_t head_size;
+    if (part > 0)
+        memcpy(stream->head + kept, slice->data, part);
+    enum wt_kind kind =
+        wt_head_read(stream->head, kept + part, (stream->id & 2) != 0, &session, &head_size);
+    if (kind == WT_KIND_UNKNOWN && !event->u.data.fin) {
+        stream->head_size += part;
+        return false;
+    }
+    stream->has_kind = true;
+    if (kind != WT_KIND_STREAM)
+        return true;
+    stream->wt = wt_stream_create(c->wt, stream->id, session);
+    stream->is_refused = stream->wt == NULL;
+    if (stream->wt != NULL) {
+        wt_stream_event(stream->wt, event, head_size - kept);
+        *ret_is_taken = true;
+    }
+    return false;
+}
+
+/* nghttp3 does not say what a PRIORITY_UPDATE has changed. */
+static void prioritize_all(struct http3_conn *c)
+{
+    struct http3_stream *stream;
+    LIST_FOREACH(stream, &c->streams, link)
+    {
+        if (stream->status != 0 && stream->body.memory != NULL)
+            http3_stream_prioritize(stream);
+    }
+}
+
+bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream, struct spate_event *event)
+{
+    const struct spate_slice *slice = &event->u.data.slice;
+    const int64_t id = (int64_t)event->stream_id;
+    bool is_taken = false;
+    if (c->is_closing || stream == NULL || stream->is_refused)
+        return false;
+    if (stream->wt != NULL) {
+        wt_stream_event(stream->wt, event, 0);
+        return true;
+    }
+    if (c->wt != NULL && !stream->has_kind && !is_for_h3(c, stream, event, &is_taken))
+        return is_taken;
+    const bool was_answered = stream->status != 0;
+    nghttp3_ssize n = 0;
+    c->reading = stream;
+    if (stream->head_size > 0)
+        n = nghttp3_conn_read_stream(c->h3, id, stream->head, stream->head_size, 0);
+    stream->head_size = 0;
+    if (n >= 0 && slice->size > 0)
+        n = nghttp3_conn_read_stream(c->h3, id, slice->data, slice->size, 0);
+    if (n < 0)
+        on_read_error(c, stream, n, false);
+    /* The end by itself, so that its errors are not taken for those of a frame. */
+    if (n >= 0 && event->u.data.fin)
+        n = nghttp3_conn_read_stream(c->h3, id, NULL, 0, 1);
+    if (n < 0 && !c->is_closing && !stream->is_refused)
+        on_read_error(c, stream, n, true);
+    c->reading = NULL;
+    if (n >= 0 && was_answered && !event->u.data.fin)
+        stop_late_body(stream);
+    if (event->u.data.offset == 0 && slice->size > 0)
+        stream->is_control = (stream->id & 2) != 0 && slice->data[0] == 0 /* [RFC9114 6.2.1] */;
+    if (n >= 0 && stream->is_control)
+        prioritize_all(c);
+    http3_conn_touch(c);
+    return false;
+}
