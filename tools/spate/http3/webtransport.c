@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "tools/spate/http3/varint.h"
+
 enum {
     SESSIONS_MAX = 16, /* of a connection */
     FRAME_STREAM = 0x41,
@@ -57,42 +59,19 @@ struct held {
     struct spate_slice slice;
 };
 
-/* ---- Numbers [RFC9000 16] ---- */
-
-/* Returns the size of the number at `data`, or 0 if there are too few bytes. */
-static size_t read_number(const uint8_t *data, size_t size, uint64_t *ret)
-{
-    if (size == 0 || size < (size_t)1 << (data[0] >> 6))
-        return 0;
-    size_t count = (size_t)1 << (data[0] >> 6);
-    uint64_t number = data[0] & 0x3f;
-    for (size_t i = 1; i < count; i++)
-        number = number << 8 | data[i];
-    *ret = number;
-    return count;
-}
-
-static size_t write_number(uint64_t number, uint8_t *ret)
-{
-    int bits = number < 64 ? 0 : number < 16384 ? 1 : number < 1 << 30 ? 2 : 3;
-    size_t count = (size_t)1 << bits;
-    for (size_t i = 0; i < count; i++)
-        ret[i] = (uint8_t)(number >> 8 * (count - 1 - i));
-    ret[0] |= (uint8_t)(bits << 6);
-    return count;
-}
+/* ---- Beginnings ---- */
 
 enum wt_kind wt_head_read(const uint8_t *head, size_t size, bool is_uni, uint64_t *ret_session,
                           size_t *ret_size)
 {
     uint64_t type;
     uint64_t session;
-    size_t type_size = read_number(head, size, &type);
+    size_t type_size = varint_read(head, size, &type);
     if (type_size == 0)
         return WT_KIND_UNKNOWN;
     if (type != (is_uni ? TYPE_UNI : FRAME_STREAM))
         return WT_KIND_HTTP;
-    size_t session_size = read_number(head + type_size, size - type_size, &session);
+    size_t session_size = varint_read(head + type_size, size - type_size, &session);
     if (session_size == 0)
         return WT_KIND_UNKNOWN;
     *ret_session = session;
@@ -105,7 +84,7 @@ size_t wt_settings_add(const uint8_t *made, size_t size, uint8_t *ret)
     static const uint64_t added[] = {SETTING_DATAGRAM, SETTING_DATAGRAM_04, SETTING_WEBTRANSPORT};
     uint64_t payload_size;
     size_t head_size = size > 2 && made[0] == 0 && made[1] == 4
-                           ? 2 + read_number(made + 2, size - 2, &payload_size)
+                           ? 2 + varint_read(made + 2, size - 2, &payload_size)
                            : 0;
     if (head_size <= 2 || payload_size != size - head_size)
         return 0;
@@ -113,12 +92,12 @@ size_t wt_settings_add(const uint8_t *made, size_t size, uint8_t *ret)
     uint8_t more[WT_SETTINGS_MAX];
     size_t more_size = 0;
     for (size_t i = 0; i < sizeof(added) / sizeof(added[0]); i++) {
-        more_size += write_number(added[i], more + more_size);
-        more_size += write_number(1, more + more_size);
+        more_size += varint_write(added[i], more + more_size);
+        more_size += varint_write(1, more + more_size);
     }
     size_t used = 2;
     memcpy(ret, made, 2);
-    used += write_number(payload_size + more_size, ret + used);
+    used += varint_write(payload_size + more_size, ret + used);
     memcpy(ret + used, made + head_size, payload_size);
     memcpy(ret + used + payload_size, more, more_size);
     return used + payload_size + more_size;
@@ -195,9 +174,9 @@ bool wt_session_read(struct wt_conn *wt, uint64_t id, const uint8_t *data, size_
             session->head[session->head_size++] = *data++;
             size--;
             uint64_t type;
-            size_t type_size = read_number(session->head, session->head_size, &type);
+            size_t type_size = varint_read(session->head, session->head_size, &type);
             if (type_size == 0 ||
-                read_number(session->head + type_size, session->head_size - type_size,
+                varint_read(session->head + type_size, session->head_size - type_size,
                             &session->capsule_left) == 0)
                 continue; /* two numbers fit into the head */
             session->head_size = 0;
@@ -219,8 +198,8 @@ static bool open_answer(struct wt_stream *stream)
         return false;
     stream->open_count++;
     (void)spate_stream_set_user(wt->conn, stream->out_id, stream);
-    stream->head_size = write_number(TYPE_UNI, stream->head);
-    stream->head_size += write_number(stream->session, stream->head + stream->head_size);
+    stream->head_size = varint_write(TYPE_UNI, stream->head);
+    stream->head_size += varint_write(stream->session, stream->head + stream->head_size);
     return true;
 }
 
@@ -310,7 +289,7 @@ void wt_stream_event(struct wt_stream *stream, struct spate_event *event, size_t
 static void echo_datagram(struct wt_conn *wt, struct spate_slice *slice)
 {
     uint64_t quarter;
-    size_t prefix = read_number(slice->data, slice->size, &quarter);
+    size_t prefix = varint_read(slice->data, slice->size, &quarter);
     struct held *held = NULL;
     int e = -1;
     if (prefix > 0 && find(wt, quarter * 4) != NULL && (held = malloc(sizeof(*held))) != NULL) {
