@@ -45,11 +45,16 @@ struct http3 *http3_create(const struct http3_options *options)
 
 static struct http3_stream *stream_create(struct http3_conn *c, uint64_t id)
 {
+    const bool is_uni = (id & 2) != 0;
     struct http3_stream *stream = calloc(1, sizeof(*stream));
-    if (stream == NULL || spate_stream_set_user(c->conn, id, stream) != 0) {
+    struct control *control = is_uni ? calloc(1, sizeof(*control)) : NULL;
+    if (stream == NULL || (is_uni && control == NULL) ||
+        spate_stream_set_user(c->conn, id, stream) != 0) {
+        free(control);
         free(stream);
         return NULL;
     }
+    stream->control = control;
     stream->conn = c;
     stream->id = id;
     body_init(&stream->body, &c->share);
@@ -75,6 +80,7 @@ static void stream_destroy(struct http3_stream *stream)
     LIST_REMOVE(stream, link);
     request_end(&stream->request);
     body_end(&stream->body);
+    free(stream->control);
     free(stream->path);
     free(stream);
 }

@@ -11,6 +11,7 @@
 
 #include "tools/spate/http3/answer.h"
 #include "tools/spate/http3/body.h"
+#include "tools/spate/http3/control.h"
 #include "tools/spate/http3/request.h"
 #include "tools/spate/http3/webtransport.h"
 
@@ -51,7 +52,7 @@ struct http3_stream {
     struct http3_conn *conn;
     LIST_ENTRY(http3_stream) link;
     uint64_t id;
-    bool is_control; /* it may change what is more urgent [RFC9218 7] */
+    struct control *control; /* of a unidirectional one; NULL for a request */
     struct request request;
     struct body body;
     char *path; /* of a request, for the line that is printed; NULL: none */

@@ -4,6 +4,7 @@
 /* Bytes of the client's streams go to nghttp3.  An error concerns the connection, but for those of
  * a request. */
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What the client says after its answer is complete is not read.  [RFC9114 4.1] */
@@ -59,6 +60,8 @@ static bool is_for_h3(struct http3_conn *c, struct http3_stream *stream, struct 
     stream->has_kind = true;
     if (kind != WT_KIND_STREAM)
         return true;
+    free(stream->control); /* as for a request */
+    stream->control = NULL;
     stream->wt = wt_stream_create(c->wt, stream->id, session);
     stream->is_refused = stream->wt == NULL;
     if (stream->wt != NULL) {
@@ -79,10 +82,51 @@ static void prioritize_all(struct http3_conn *c)
     }
 }
 
+/* A piece of a stream of the client's own. */
+static nghttp3_ssize read_uni(struct http3_conn *c, struct http3_stream *stream,
+                              const uint8_t *data, size_t size)
+{
+    struct control_piece piece;
+    nghttp3_ssize n = 0;
+    while (n >= 0) {
+        switch (control_next(stream->control, &data, &size, &piece)) {
+        case CONTROL_PIECE:
+            n = nghttp3_conn_read_stream(c->h3, (int64_t)stream->id, piece.data, piece.size, 0);
+            break;
+        case CONTROL_MORE:
+            return n;
+        case CONTROL_FRAME_ERROR:
+            return NGHTTP3_ERR_H3_FRAME_ERROR;
+        case CONTROL_TOO_LONG:
+            http3_conn_close(c, NGHTTP3_H3_EXCESSIVE_LOAD, "a frame is too long");
+            return NGHTTP3_ERR_H3_INTERNAL_ERROR; /* nothing more is read */
+        }
+    }
+    return n;
+}
+
+/* Streams that are no control stream need nothing that keeps bytes. */
+static void forget_control(struct http3_stream *stream)
+{
+    if (stream->control == NULL || stream->control->state != CONTROL_OTHER)
+        return;
+    free(stream->control);
+    stream->control = NULL;
+}
+
+static nghttp3_ssize read_bytes(struct http3_conn *c, struct http3_stream *stream,
+                                const uint8_t *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    if (stream->control != NULL)
+        return read_uni(c, stream, data, size);
+    return nghttp3_conn_read_stream(c->h3, (int64_t)stream->id, data, size, 0);
+}
+
 bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream, struct spate_event *event)
 {
     const struct spate_slice *slice = &event->u.data.slice;
-    const int64_t id = (int64_t)event->stream_id;
     bool is_taken = false;
     if (c->is_closing || stream == NULL || stream->is_refused)
         return false;
@@ -93,27 +137,24 @@ bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream, struct
     if (c->wt != NULL && !stream->has_kind && !is_for_h3(c, stream, event, &is_taken))
         return is_taken;
     const bool was_answered = stream->status != 0;
-    nghttp3_ssize n = 0;
     c->reading = stream;
-    if (stream->head_size > 0)
-        n = nghttp3_conn_read_stream(c->h3, id, stream->head, stream->head_size, 0);
+    nghttp3_ssize n = read_bytes(c, stream, stream->head, stream->head_size);
     stream->head_size = 0;
-    if (n >= 0 && slice->size > 0)
-        n = nghttp3_conn_read_stream(c->h3, id, slice->data, slice->size, 0);
+    if (n >= 0)
+        n = read_bytes(c, stream, slice->data, slice->size);
     if (n < 0)
         on_read_error(c, stream, n, false);
     /* The end by itself, so that its errors are not taken for those of a frame. */
     if (n >= 0 && event->u.data.fin)
-        n = nghttp3_conn_read_stream(c->h3, id, NULL, 0, 1);
+        n = nghttp3_conn_read_stream(c->h3, (int64_t)stream->id, NULL, 0, 1);
     if (n < 0 && !c->is_closing && !stream->is_refused)
         on_read_error(c, stream, n, true);
     c->reading = NULL;
     if (n >= 0 && was_answered && !event->u.data.fin)
         stop_late_body(stream);
-    if (event->u.data.offset == 0 && slice->size > 0)
-        stream->is_control = (stream->id & 2) != 0 && slice->data[0] == 0 /* [RFC9114 6.2.1] */;
-    if (n >= 0 && stream->is_control)
+    if (n >= 0 && stream->control != NULL && control_is_control(stream->control))
         prioritize_all(c);
+    forget_control(stream);
     http3_conn_touch(c);
     return false;
 }
