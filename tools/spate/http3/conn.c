@@ -311,8 +311,11 @@ void http3_go_away(struct http3 *http3)
     struct http3_conn *c;
     LIST_FOREACH(c, &http3->conns, link)
     {
-        if (!c->is_closing && nghttp3_conn_shutdown(c->h3) == 0)
-            http3_conn_touch(c);
+        /* Once: a second time nghttp3 ends the process if requests have come between. */
+        if (c->is_closing || c->is_going_away || nghttp3_conn_shutdown(c->h3) != 0)
+            continue;
+        c->is_going_away = true;
+        http3_conn_touch(c);
     }
 }
 

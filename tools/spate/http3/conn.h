@@ -41,6 +41,7 @@ struct http3_conn {
     bool has_settings;            /* they were sent */
     bool has_blocked; /* a body had nothing for nghttp3, which has not asked others yet */
     bool is_unsent;
+    bool is_going_away;                /* a GOAWAY was queued */
     bool is_closing;                   /* nothing more is read or sent */
     LIST_HEAD(, http3_stream) streams; /* of the client */
     LIST_ENTRY(http3_conn) link;

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* HTTP/3 of "spate serve" at a library that is not there: streams that come and go in odd ways, and
+ * slices that end anywhere. */
+
+#include "test/support/qt.h"
+
+#include <string.h>
+
+#include "test/support/h3_world.h"
+
+enum { CONTROL = 2, ALL = 1 << 16 };
+
+/* The type of a control stream, and a SETTINGS frame. */
+static const uint8_t settings[] = {0, 4, 5, 1, 0x50, 0, 7, 16};
+
+static void begin(void)
+{
+    static const struct h3_options options;
+    h3_begin(&options);
+    h3_data(CONTROL, settings, sizeof(settings), false, ALL);
+    h3_flush(0);
+    h3_ack_all();
+}
+
+static void end_well(void)
+{
+    assert_false(h3_end().is_closed);
+}
+
+static void say(uint64_t id, const char *bytes, size_t size)
+{
+    h3_data(id, (const uint8_t *)bytes, size, false, ALL);
+}
+
+/* Frames that may come as often as one likes: priorities with a value, without one and with a long
+ * one, an unknown frame, one of nothing, MAX_PUSH_ID, GOAWAY. */
+static const char frames[] = "\x80\x0f\x07\x00\x07\x28u=3, i"
+                             "\x80\x0f\x07\x00\x01\x28"
+                             "\x80\x0f\x07\x00\x0b\xc0\0\0\0\0\0\0\x04u=0"
+                             "\x80\x0f\x07\x00\x12\x08u=5, i, a=bcdefghi"
+                             "\x21\x06grease"
+                             "\x21\0"
+                             "\x0d\x02\x40\x46"
+                             "\x07\x04\x80\0\0\x10";
+
+static void a_control_stream_may_be_cut_anywhere(void **state)
+{
+    const size_t size = sizeof(frames) - 1;
+    (void)state;
+    for (size_t cut = 1; cut <= size; cut++) {
+        begin();
+        h3_data(CONTROL, (const uint8_t *)frames, size, false, cut);
+        end_well();
+        begin();
+        say(CONTROL, frames, cut);
+        say(CONTROL, frames + cut, size - cut);
+        say(CONTROL, frames, size);
+        end_well();
+    }
+}
+
+static void what_ends_in_the_middle_ends_alone(void **state)
+{
+    (void)state;
+    for (size_t cut = 0; cut < sizeof(settings); cut++) {
+        static const struct h3_options options;
+        h3_begin(&options);
+        say(CONTROL, (const char *)settings, cut);
+        h3_reset(CONTROL);
+        assert_int_equal(h3_end().is_closed, cut > 0);
+    }
+    for (size_t cut = 0; cut < sizeof(frames); cut++) {
+        begin();
+        say(CONTROL, frames, cut);
+        h3_data(CONTROL, NULL, 0, true, ALL);
+        struct h3_end end = h3_end();
+        assert_true(end.is_closed);
+        assert_int_equal(end.error, 0x104); /* H3_CLOSED_CRITICAL_STREAM */
+    }
+}
+
+static void a_file_comes_back_wherever_the_request_is_cut(void **state)
+{
+    static const char request[] = "\x01\x40\x41\0\0"
+                                  "\x27\0:method\x03GET"
+                                  "\x27\0:scheme\x05https"
+                                  "\x27\x03:authority\x09localhost"
+                                  "\x25:path\x06/large";
+    const size_t size = sizeof(request) - 1;
+    (void)state;
+    for (size_t cut = 1; cut < size; cut++) {
+        begin();
+        say(0, request, cut);
+        h3_flush(0);
+        assert_int_equal(h3_written(0), 0);
+        say(0, request + cut, size - cut);
+        for (int i = 0; i < 20; i++) {
+            h3_flush(i % 3 == 0 ? 2 : 0); /* sometimes there is no memory */
+            h3_ack(0);
+        }
+        assert_in_range(h3_written(0), 300000, 301000);
+        h3_stop(0);
+        h3_reset(0);
+        assert_int_equal(h3_written(0), 0); /* it was closed */
+        end_well();
+    }
+}
+
+static void the_server_goes_away_more_than_once(void **state)
+{
+    (void)state;
+    begin();
+    h3_go_away();
+    h3_go_away();
+    h3_flush(0);
+    say(0, "\1", 1); /* a request that is too late */
+    say(8, "\1", 1);
+    h3_go_away();
+    h3_flush(0);
+    h3_ack_all();
+    h3_go_away();
+    end_well();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_control_stream_may_be_cut_anywhere),
+        cmocka_unit_test(what_ends_in_the_middle_ends_alone),
+        cmocka_unit_test(a_file_comes_back_wherever_the_request_is_cut),
+        cmocka_unit_test(the_server_goes_away_more_than_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
