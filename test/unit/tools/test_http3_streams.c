@@ -4,11 +4,15 @@
 
 #include "test/support/qt.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #include "test/support/h3_world.h"
+#include "tools/spate/http3/varint.h"
 
-enum { CONTROL = 2, ALL = 1 << 16 };
+#define PRIORITY_UPDATE 0xf0700
+
+enum { CONTROL = 2, MANY = 20000, ALL = 1 << 16 };
 
 /* The type of a control stream, and a SETTINGS frame. */
 static const uint8_t settings[] = {0, 4, 5, 1, 0x50, 0, 7, 16};
@@ -30,6 +34,37 @@ static void end_well(void)
 static void say(uint64_t id, const char *bytes, size_t size)
 {
     h3_data(id, (const uint8_t *)bytes, size, false, ALL);
+}
+
+static void prioritize(uint64_t id)
+{
+    uint8_t frame[16];
+    uint8_t number[8];
+    size_t number_size = varint_write(id, number);
+    size_t size = varint_write(PRIORITY_UPDATE, frame);
+    size += varint_write(number_size, frame + size);
+    memcpy(frame + size, number, number_size);
+    h3_data(CONTROL, frame, size + number_size, false, ALL);
+}
+
+/* Bytes in use, of the C library's memory; 0 with another one. */
+static size_t used_bytes(void)
+{
+    return mallinfo2().uordblks;
+}
+
+static void a_stream_that_said_nothing_leaves_nothing(void **state)
+{
+    (void)state;
+    begin();
+    size_t before = used_bytes();
+    for (uint64_t i = 0; i < MANY; i++) {
+        h3_reset(4 * i);
+        prioritize(4 * i);
+    }
+    size_t after = used_bytes();
+    end_well();
+    assert_true(after < before + MANY * 8);
 }
 
 /* Frames that may come as often as one likes: priorities with a value, without one and with a long
@@ -125,6 +160,7 @@ static void the_server_goes_away_more_than_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_that_said_nothing_leaves_nothing),
         cmocka_unit_test(a_control_stream_may_be_cut_anywhere),
         cmocka_unit_test(what_ends_in_the_middle_ends_alone),
         cmocka_unit_test(a_file_comes_back_wherever_the_request_is_cut),

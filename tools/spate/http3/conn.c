@@ -379,6 +379,10 @@ static void on_stopped(struct http3_conn *c, struct http3_stream *stream, uint64
 
 static void on_stream_closed(struct http3_conn *c, struct http3_stream *stream, uint64_t id)
 {
+    /* What nghttp3 has never seen it cannot forget: a PRIORITY_UPDATE would make a stream of it
+     * that stays as long as the connection. */
+    if (stream != NULL && (id & 3) == 0)
+        (void)nghttp3_conn_read_stream(c->h3, (int64_t)id, NULL, 0, 0);
     /* Frees what nghttp3 has lent, so it is done in any case. */
     int e = nghttp3_conn_close_stream(c->h3, (int64_t)id, NGHTTP3_H3_NO_ERROR);
     if (e == NGHTTP3_ERR_H3_CLOSED_CRITICAL_STREAM)
