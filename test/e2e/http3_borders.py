@@ -9,7 +9,8 @@ import sys
 import unittest
 
 from http3_support import (
-    EXCESSIVE_LOAD, FRAME_ERROR, GOAWAY, MAX_PUSH_ID, SETTINGS, Case, frame, request, varint)
+    EXCESSIVE_LOAD, FRAME_ERROR, GOAWAY, MAX_PUSH_ID, SETTINGS, Case, frame, frames, request,
+    varint)
 
 PRIORITY_UPDATE = 0xf0700
 GREASE = 0x21
@@ -115,6 +116,17 @@ class Borders(Case):
         self.cut(raw, 'decoder', *(bytes([byte]) for byte in varint(3) + b'\x7f\x80\x01\x40'))
         for at in range(1, len(encoder)):
             self.cut(raw, 'encoder', encoder[:at], encoder[at:])
+        self.assert_lives(server)
+
+    def test_answers_wait_for_no_acknowledgement_of_fields(self):
+        """They would be noted until it comes, and it need not.  [RFC9204 2.1.4]"""
+        server = self.serve()
+        raw = self.raw(prepare=False)
+        raw.uni('control', b'\0' + SETTINGS_FRAME)  # allows a table
+        for _ in range(50):
+            stream = raw.bidi(request('/file'))
+            self.assertEqual(raw.answer(stream), (200, b'data'))
+            self.assertEqual(next(frames(raw.streams[stream]))[1][:2], b'\0\0')
         self.assert_lives(server)
 
     def test_requests_cut_anywhere(self):
