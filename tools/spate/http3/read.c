@@ -23,7 +23,8 @@ static void on_read_error(struct http3_conn *c, struct http3_stream *stream, int
 {
     const bool is_request = (stream->id & 2) == 0;
     uint64_t code = 0;
-    if (is_request && error == NGHTTP3_ERR_MALFORMED_HTTP_MESSAGING)
+    if (is_request && (error == NGHTTP3_ERR_MALFORMED_HTTP_MESSAGING ||
+                       error == NGHTTP3_ERR_MALFORMED_HTTP_HEADER /* of later versions */))
         code = NGHTTP3_H3_MESSAGE_ERROR;
     else if (is_request && is_end && stream->status == 0 &&
              error == NGHTTP3_ERR_H3_FRAME_UNEXPECTED)
