@@ -338,9 +338,9 @@ static uint64_t loss_delay_ns(const struct sp_loss *loss, uint64_t delay_ns)
     return delay_ns;
 }
 
-/* Declares packets lost among those that later ones have overtaken: from `pn` on, which is one.
- * [RFC9002 7.4, A.10] The loss of packets sent after the earliest acknowledged one counts.  What is
- * late is judged by `heard_ns`; the reaction to it is of `now_ns`. */
+/* Declares packets lost that later ones have overtaken: from `pn` on, which is one, to the first
+ * that is not lost, as they left in this order.  What is late is judged by `heard_ns`, the reaction
+ * is of `now_ns`.  [RFC9002 7.4, A.10] What was sent after the earliest acknowledged one counts. */
 static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_space *space,
                                         uint64_t pn, uint64_t now_ns, uint64_t heard_ns,
                                         struct sp_loss_outcome *ret)
@@ -352,15 +352,15 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
         loss_delay_ns(loss, sp_reorder_delay_ns(reorder, &loss->path->rtt, ack_delay_ns));
     uint64_t distance = sp_reorder_is_wide(reorder) ? UINT64_MAX : SP_LOSS_PACKET_THRESHOLD;
 
-    for (struct sp_sent_packet *packet;
-         (packet = sp_sent_next(&space->sent, pn, false, &pn)) != NULL; pn++) {
-        if (pn > space->largest_acked)
-            break;
+    struct sp_sent_packet *packet = sp_sent_next(&space->sent, pn, false, &pn);
+    for (; packet != NULL && pn < space->largest_acked;
+         packet = sp_sent_next(&space->sent, pn + 1, false, &pn)) {
+        SB_STEP();
         uint64_t lost_at_ns = sb_time_add(packet->sent_ns, delay_ns);
         bool is_distant = space->largest_acked - pn >= distance;
         if (lost_at_ns > heard_ns && !is_distant) {
-            space->loss_at_ns = sb_time_min(space->loss_at_ns, lost_at_ns);
-            continue;
+            space->loss_at_ns = lost_at_ns;
+            break;
         }
         sp_loss_trace(loss, space, pn, is_distant ? SP_QLOG_LOSS_REORDERING : SP_QLOG_LOSS_TIME);
         lose_packet(loss, space, &work, pn, packet);

@@ -134,7 +134,10 @@ struct sp_sent_packet *sp_sent_next(struct sp_sent *sent, uint64_t pn, bool or_l
     if (sent->first == NULL || pn >= sent->next_pn)
         return NULL;
 
-    struct sp_sent_block *block = pn <= sent->first->first_pn ? sent->first : seek(sent, pn);
+    /* The first block needs no search, and the cursor stays where ACKs come. */
+    struct sp_sent_block *block = sent->first;
+    if (pn >= block->first_pn + SP_SENT_BLOCK_PACKETS)
+        block = seek(sent, pn);
     for (; block != NULL; block = block->next) {
         uint64_t from = SB_MAX(pn, block->first_pn) - block->first_pn;
         if (from >= SP_SENT_BLOCK_PACKETS)

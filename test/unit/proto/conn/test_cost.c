@@ -271,6 +271,32 @@ static uint64_t steps_of(struct conn_pair *pair, const struct sb_writer *w, cons
     return SB_STEPS_COUNT() - before;
 }
 
+/* On a path that reorders a gap of numbers is no loss, so that most packets in flight are late: an
+ * ACK of one of them has nothing to do with the others. */
+static void an_ack_costs_no_more_where_many_packets_are_late(void **state)
+{
+    enum { FRAMES = SP_ACK_FRAMES_PER_PACKET_MAX };
+    struct conn_pair *pair = *state;
+    struct sp_conn *conn = prepare(pair);
+    struct sp_reorder *reorder = &conn->loss.path->reorder;
+    uint64_t pn = conn->loss.app.sent.next_pn, first = pn / 2, lost = conn->loss.lost_count;
+    reorder->is_wide[0] = true;
+    reorder->period_end_ns = SB_NEVER;
+    while (pn > first + 2 * FRAMES) {
+        uint8_t payload[PAYLOAD_SIZE];
+        struct sb_writer w = sb_writer_of(payload, sizeof(payload));
+        for (uint32_t i = 0; i < FRAMES; i++, pn -= 2) {
+            const struct sp_ack_range range = {pn - 1, pn - 1};
+            assert_int_equal(sp_frame_write_ack(&w, &range, 1, 0, NULL), 1);
+        }
+        uint64_t in_flight = conn->loss.app.sent.out_count;
+        assert_in_range(steps_of(pair, &w, payload), SB_STEPS_ARE_COUNTED, 64);
+        assert_in_range(in_flight - conn->loss.app.sent.out_count, FRAMES, FRAMES + 1);
+    }
+    assert_int_equal(conn->loss.lost_count, lost);
+    assert_int_equal(conn->state, SP_CONN_OPEN);
+}
+
 static void reset_of_a_stream_with_many_pieces_frees_them_packet_by_packet(void **state)
 {
     struct conn_pair *pair = *state;
@@ -346,6 +372,7 @@ int main(void)
         QT_TEST(conn_pair, no_packet_takes_many_steps),
         QT_TEST(conn_pair, credit_costs_no_more_steps_than_it_has_bytes),
         QT_TEST(conn_pair, credit_that_a_reset_stream_leaves_is_used),
+        QT_TEST(conn_pair, an_ack_costs_no_more_where_many_packets_are_late),
         QT_TEST(conn_pair, reset_of_a_stream_with_many_pieces_frees_them_packet_by_packet),
         QT_TEST(conn_pair, timer_frees_the_pieces_of_a_stopped_stream),
         QT_TEST(conn_pair, pieces_count_when_a_connection_is_released),
