@@ -473,6 +473,9 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
     sp_conn_retransmit_all(conn, SP_SPACE_INITIAL, sp_loss_forget(&conn->loss, SP_SPACE_INITIAL));
     /* [RFC9000 17.2.3] .. and of 0-RTT packets. */
     sp_conn_retransmit_all(conn, SP_SPACE_APP, sp_loss_forget(&conn->loss, SP_SPACE_APP));
+    /* [RFC9002 6.3] The path has answered: waiting begins anew. */
+    conn->loss.pto_count = 0;
+    conn->spaces[SP_SPACE_INITIAL]->probe_count = conn->app.probe_count = 0;
 }
 
 /* Begins again with another version: a new connection, but for what the application sees of it.

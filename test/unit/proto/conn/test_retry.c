@@ -151,12 +151,35 @@ static void retries_that_must_be_dropped_change_nothing(void **state)
     assert_int_equal(client->handshake_state, SP_HANDSHAKE_CONFIRMED);
 }
 
+/* [RFC9002 6.3] How often the client has waited in vain before it says nothing any more. */
+static void timeouts_begin_anew_with_a_retry(void **state)
+{
+    struct conn_pair *pair = *state;
+    size_t size;
+    pair_init(pair);
+    pair->config.handshake_timeout_ns = 0;
+    pair_start(pair);
+    (void)pair_flush(pair, SP_CLIENT, &size);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint64_t pto_ns = sp_conn_deadline_ns(client) - pair->now_ns;
+    for (uint32_t i = 0; i < 3; i++) {
+        pair->now_ns = sp_conn_deadline_ns(client);
+        sp_conn_on_deadline(client, pair->now_ns);
+        (void)pair_flush(pair, SP_CLIENT, &size);
+    }
+    give_retry(pair, 20);
+    assert_token_sent(pair, 20, PAIR_DATAGRAM_SIZE_MAX);
+    (void)pair_flush(pair, SP_CLIENT, &size);
+    assert_int_equal(sp_conn_deadline_ns(client) - pair->now_ns, pto_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, retry_token_may_have_any_size_that_fits),
         QT_TEST(conn_pair, retry_token_that_leaves_no_room_is_dropped),
         QT_TEST(conn_pair, retries_that_must_be_dropped_change_nothing),
+        QT_TEST(conn_pair, timeouts_begin_anew_with_a_retry),
     };
 
     sb_assert_handler = qt_on_assert;
