@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/ranges.h"
 
-/* A doubly linked list of ranges from a pool.
+/* A doubly linked list of ranges from a pool, and a treap with parent pointers over them, as that
+ * of stream/pieces.c.
  *
- * A search looks at both ends first, and then walks from the cursor, the range of the last
- * change. An addition merges with its neighbours, so that ranges never touch.  A removal may
- * split one range: that is the only one that needs memory. */
+ * A search looks at both ends first, then at the cursor, the range of the last change, and its
+ * neighbours, and only then descends.  An addition merges with its neighbours, so that ranges never
+ * touch.  A removal may split one range: that is the only one that needs memory.
+ *
+ * What can be attacked: a peer that acknowledges every second packet chooses how many ranges there
+ * are and where the next one is.  The priorities come from addresses, which it does not know. */
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 
 void sp_ranges_init(struct sp_ranges *ranges, struct sb_store *store)
 {
@@ -15,8 +20,67 @@ void sp_ranges_init(struct sp_ranges *ranges, struct sb_store *store)
     *ranges = (struct sp_ranges){.store = store};
 }
 
+/* ---- The tree ---- */
+
+/* Returns the link that leads to `range`. */
+static struct sp_range **link_to(struct sp_ranges *ranges, const struct sp_range *range)
+{
+    struct sp_range *parent = range->parent;
+    if (parent == NULL)
+        return &ranges->root;
+    return &parent->child[parent->child[1] == range];
+}
+
+/* Makes the child on `side` of `range` its parent. */
+static void rotate(struct sp_ranges *ranges, struct sp_range *range, uint32_t side)
+{
+    struct sp_range *child = range->child[side];
+    struct sp_range *between = child->child[!side];
+    *link_to(ranges, range) = child;
+    child->parent = range->parent;
+    child->child[!side] = range;
+    range->parent = child;
+    range->child[side] = between;
+    if (between != NULL)
+        between->parent = range;
+}
+
+/* Each bit of the address changes about half of them. */
+static uint64_t priority_of(const struct sp_range *range)
+{
+    uint64_t mixed = (uintptr_t)range;
+    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return mixed ^ mixed >> 33;
+}
+
+/* Adds a range of the list.  Its neighbours are there already. */
+static void tree_insert(struct sp_ranges *ranges, struct sp_range *range)
+{
+    /* `prev` has no right child, or the leftmost range below that is the next one. */
+    bool is_below_prev = range->prev != NULL && range->prev->child[1] == NULL;
+    range->parent = is_below_prev ? range->prev : range->next;
+    *(range->parent == NULL ? &ranges->root : &range->parent->child[is_below_prev]) = range;
+    uint64_t priority = priority_of(range);
+    while (range->parent != NULL && priority_of(range->parent) < priority)
+        rotate(ranges, range->parent, range->parent->child[1] == range);
+}
+
+static void tree_remove(struct sp_ranges *ranges, struct sp_range *range)
+{
+    while (range->child[0] != NULL && range->child[1] != NULL)
+        rotate(ranges, range, priority_of(range->child[1]) > priority_of(range->child[0]));
+    struct sp_range *child = range->child[range->child[0] == NULL];
+    *link_to(ranges, range) = child;
+    if (child != NULL)
+        child->parent = range->parent;
+}
+
+/* ---- The list ---- */
+
 static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
 {
+    tree_remove(ranges, range);
     if (range->prev != NULL)
         range->prev->next = range->next;
     else
@@ -51,6 +115,7 @@ static bool link_range(struct sp_ranges *ranges, struct sp_range *after, uint64_
         before->prev = range;
     else
         ranges->last = range;
+    tree_insert(ranges, range);
     ranges->cursor = range;
     ranges->count++;
     return true;
@@ -64,11 +129,22 @@ static struct sp_range *find(const struct sp_ranges *ranges, uint64_t value)
         return NULL;
     if (value >= ranges->last->start)
         return ranges->last;
-    while (at->start > value)
+
+    /* Neither end is what is looked for: so a range before that of the cursor has a next one. */
+    if (at->start > value)
         at = at->prev;
-    while (at->next->start <= value)
+    else if (at->next->start <= value)
         at = at->next;
-    return at;
+    if (at->start <= value && value < at->next->start)
+        return at;
+
+    struct sp_range *found = NULL;
+    for (at = ranges->root; at != NULL; at = at->child[at->start <= value]) {
+        SB_STEP();
+        if (at->start <= value)
+            found = at;
+    }
+    return found;
 }
 
 void sp_ranges_clear(struct sp_ranges *ranges)
@@ -149,6 +225,17 @@ struct sp_range *sp_ranges_beyond(struct sp_ranges *ranges, uint64_t value)
     return at->end > value ? at : at->next;
 }
 
+static void check_in_tree(const struct sp_ranges *ranges, const struct sp_range *range)
+{
+    SB_ASSERT((range->parent == NULL) == (ranges->root == range));
+    for (uint32_t side = 0; side < 2; side++) {
+        const struct sp_range *child = range->child[side];
+        SB_ASSERT(child == NULL ||
+                  (child->parent == range && priority_of(child) <= priority_of(range) &&
+                   (child->start > range->start) == (side == 1)));
+    }
+}
+
 void sp_ranges_check(const struct sp_ranges *ranges)
 {
     uint32_t count = 0;
@@ -159,9 +246,10 @@ void sp_ranges_check(const struct sp_ranges *ranges)
         SB_ASSERT(at->start < at->end);
         SB_ASSERT(at->prev == prev);
         SB_ASSERT(prev == NULL || prev->end < at->start);
+        check_in_tree(ranges, at);
         count++;
     }
-    SB_ASSERT(ranges->last == prev);
+    SB_ASSERT(ranges->last == prev && (ranges->root == NULL) == (prev == NULL));
     SB_ASSERT(has_cursor && (ranges->cursor == NULL) == (ranges->first == NULL));
     SB_ASSERT(ranges->count == count);
 }

@@ -13,12 +13,14 @@
  *
  *     for each range r:  r.start < r.end  and  r.end < r.next.start
  *
- * Work happens at one of the ends or where it happened last: searches begin there, whichever is
- * near.  So a run of numbers that rises or falls costs one step each, however many ranges
- * there are. */
+ * Work mostly happens at one of the ends or where it happened last: searches look there first.  So
+ * a run of numbers that rises or falls costs one step each, and any other search about
+ * 2 ln(count). */
 struct sp_range {
     struct sp_range *next;
     struct sp_range *prev;
+    struct sp_range *parent; /* in the tree */
+    struct sp_range *child[2];
     uint64_t start;
     uint64_t end;
 };
@@ -27,6 +29,7 @@ struct sp_ranges {
     struct sb_store *store; /* of struct sp_range, borrowed */
     struct sp_range *first;
     struct sp_range *last;
+    struct sp_range *root;
     struct sp_range *cursor; /* where work happened last; NULL if there are no ranges */
     uint32_t count;
 };

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "proto/base/steps.h"
 #include "proto/recovery/ranges.h"
 #include "test/sim/random.h"
 #include "test/support/heap.h"
@@ -153,6 +154,29 @@ static void any_order_of_adds_and_removes_matches_a_map(void **state)
     }
 }
 
+/* Work at two places of many ranges in turn. */
+static void places_far_apart_cost_few_steps(void **state)
+{
+    enum { COUNT = 4096, TURNS = COUNT / 2, STEPS_PER_TURN = 100 };
+    struct world *world = *state;
+    struct sp_ranges *ranges = &world->ranges;
+    world_init(world, COUNT);
+    for (uint64_t i = 0; i < COUNT; i++)
+        assert_true(sp_ranges_add(ranges, 4 * i + 1, 4 * i + 3));
+    sp_ranges_check(ranges);
+    assert_int_equal(ranges->count, COUNT);
+    uint64_t before = SB_STEPS_COUNT();
+    for (uint64_t i = 0; i < TURNS; i++) {
+        uint64_t low = 4 * (COUNT / 4 + i / 2), high = low + 4 * (COUNT / 4);
+        assert_true(sp_ranges_remove(ranges, low, low + 2));
+        assert_true(sp_ranges_add(ranges, high, high + 2));
+        assert_true(sp_ranges_contain(ranges, high));
+    }
+    print_message("    %4u steps\n", (unsigned)((SB_STEPS_COUNT() - before) / TURNS));
+    assert_in_range((SB_STEPS_COUNT() - before) / TURNS, SB_STEPS_ARE_COUNTED, STEPS_PER_TURN);
+    sp_ranges_check(ranges);
+}
+
 static void without_memory_the_set_stays_as_it_was(void **state)
 {
     struct world *world = *state;
@@ -184,6 +208,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(world, ranges_join_and_split_at_their_edges),
         QT_TEST(world, any_order_of_adds_and_removes_matches_a_map),
+        QT_TEST(world, places_far_apart_cost_few_steps),
         QT_TEST(world, without_memory_the_set_stays_as_it_was),
         QT_TEST(world, a_range_that_ends_before_it_begins_is_our_bug),
     };
