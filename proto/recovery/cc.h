@@ -110,6 +110,7 @@ struct sp_cc_newreno {
     uint64_t ssthresh_before_bytes;
     uint64_t acked_since_bytes; /* .. of packets that were in flight then */
     struct sp_hystart hystart;
+    bool has_collapsed; /* by persistent congestion: the recovery is over but for losses */
 };
 
 /* A stage of congestion avoidance of CUBIC.  [RFC9438 4.1.2] */
@@ -126,6 +127,7 @@ struct sp_cubic_stage {
 struct sp_cc_cubic {
     uint64_t acked_bytes;       /* of this ACK, so far */
     uint64_t recovery_start_ns; /* packets sent up to here do not reduce again; 0: none */
+    bool has_collapsed;         /* by persistent congestion: the recovery is over but for losses */
     uint64_t updated_ns;        /* when `elapsed_ns` was counted up last */
     uint64_t cubic_rest;        /* what divisions have left over */
     uint64_t est_rest;

@@ -42,7 +42,7 @@ static void init(struct sp_cc *cc, const struct sp_cc_args *args)
     sp_hystart_init(&cc->cubic.hystart);
 }
 
-static bool is_in_recovery(const struct sp_cc_cubic *cubic, uint64_t sent_ns)
+static bool is_reduced(const struct sp_cc_cubic *cubic, uint64_t sent_ns)
 {
     return cubic->recovery_start_ns != 0 && sent_ns <= cubic->recovery_start_ns;
 }
@@ -136,7 +136,7 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
     /* [RFC9002 7.3.2, 7.8] No growth in recovery, nor when the window was not used. */
     if (ack->is_app_limited)
         cc->cubic.updated_ns = ack->now_ns;
-    else if (!is_in_recovery(&cc->cubic, ack->sent_ns))
+    else if (!is_reduced(&cc->cubic, ack->sent_ns) || cc->cubic.has_collapsed)
         cc->cubic.acked_bytes += ack->bytes;
     else if (cc->cubic.undo.ssthresh_bytes == UINT64_MAX)
         cc->cubic.undo.acked_bytes += ack->bytes;
@@ -176,6 +176,7 @@ static void reduce(struct sp_cc *cc, const struct sp_cc_loss *loss)
     else
         cubic->undo.stage = *stage;
     cubic->recovery_start_ns = SB_MAX(loss->now_ns, 1);
+    cubic->has_collapsed = false;
     cc->cwnd_bytes = sp_cc_used_bytes(cc, loss);
 
     bool is_lower = cc->cwnd_bytes < stage->w_max_bytes; /* fast convergence: 17/20 */
@@ -190,12 +191,14 @@ static void reduce(struct sp_cc *cc, const struct sp_cc_loss *loss)
 static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
     struct sp_cc_cubic *cubic = &cc->cubic;
-    if (!is_in_recovery(cubic, loss->sent_ns))
+    if (!is_reduced(cubic, loss->sent_ns))
         reduce(cc, loss);
-    /* [RFC9002 7.6.2, RFC9438 4.8] */
+    /* [RFC9002 7.6.2, RFC9438 4.8] What is acknowledged grows the window at once.  The loss of a
+     * packet that left before this, as one of two probes, says nothing new. */
     if (loss->is_persistent) {
         cc->cwnd_bytes = sp_cc_cwnd_min(cc);
-        cubic->recovery_start_ns = 0;
+        cubic->recovery_start_ns = SB_MAX(loss->now_ns, 1);
+        cubic->has_collapsed = true;
         cubic->stage.w_max_bytes = 0;
         cubic->stage.w_est_bytes = 0;
     }
@@ -205,9 +208,9 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 static void undo(struct sp_cc *cc)
 {
     struct sp_cc_cubic *cubic = &cc->cubic;
-    bool is_reduced = cubic->recovery_start_ns != 0;
+    bool can_undo = cubic->recovery_start_ns != 0 && !cubic->has_collapsed;
     cubic->recovery_start_ns = 0; /* what is in flight may grow the window again */
-    if (!is_reduced || cc->cwnd_bytes >= cubic->stage.prior_bytes)
+    if (!can_undo || cc->cwnd_bytes >= cubic->stage.prior_bytes)
         return;
     cc->cwnd_bytes = SB_MAX(cubic->undo.cwnd_bytes, sp_cc_cwnd_min(cc));
     cc->ssthresh_bytes = cubic->undo.ssthresh_bytes;

@@ -17,9 +17,8 @@ static void init(struct sp_cc *cc, const struct sp_cc_args *args)
     sp_hystart_init(&cc->newreno.hystart);
 }
 
-/* Returns whether packets that left at `sent_ns` belong to the round trip that was reduced already.
- */
-static bool is_in_recovery(const struct sp_cc_newreno *reno, uint64_t sent_ns)
+/* Returns whether the loss of packets that left at `sent_ns` has reduced the window already. */
+static bool is_reduced(const struct sp_cc_newreno *reno, uint64_t sent_ns)
 {
     return reno->recovery_start_ns != 0 && sent_ns <= reno->recovery_start_ns;
 }
@@ -30,7 +29,7 @@ static void on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
     /* [RFC9002 7.3.2, 7.8] No growth in recovery, nor when the window was not used. */
     if (ack->is_app_limited)
         return;
-    if (is_in_recovery(reno, ack->sent_ns)) {
+    if (is_reduced(reno, ack->sent_ns) && !reno->has_collapsed) {
         reno->acked_since_bytes += ack->bytes;
         return;
     }
@@ -65,8 +64,9 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
     struct sp_cc_newreno *reno = &cc->newreno;
     /* [RFC9002 7.3.1, 7.3.2] */
-    if (!is_in_recovery(reno, loss->sent_ns)) {
+    if (!is_reduced(reno, loss->sent_ns)) {
         reno->recovery_start_ns = SB_MAX(loss->now_ns, 1);
+        reno->has_collapsed = false;
         reno->cwnd_before_bytes = cc->cwnd_bytes;
         reno->ssthresh_before_bytes = cc->ssthresh_bytes;
         reno->acked_since_bytes = 0;
@@ -75,10 +75,13 @@ static void on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
         cc->ssthresh_bytes = cc->cwnd_bytes;
         reno->acked_bytes = 0;
     }
-    /* [RFC9002 7.6.2] */
+    /* [RFC9002 7.6.2] What is acknowledged grows the window at once.  The loss of a packet that
+     * left before this, as one of two probes, says nothing new. */
     if (loss->is_persistent) {
         cc->cwnd_bytes = sp_cc_cwnd_min(cc);
-        reno->recovery_start_ns = 0;
+        reno->recovery_start_ns = SB_MAX(loss->now_ns, 1);
+        reno->has_collapsed = true;
+        reno->cwnd_before_bytes = reno->ssthresh_before_bytes = 0; /* nothing to undo */
         reno->acked_bytes = 0;
     }
 }

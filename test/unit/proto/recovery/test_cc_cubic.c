@@ -251,7 +251,14 @@ static void persistent_congestion_begins_again(void **state)
     cc_flow_lost(&flow, true);
     assert_int_equal(flow.cc.cwnd_bytes, 2 * DATAGRAM);
     assert_int_equal(flow.cc.ssthresh_bytes, 700 * DATAGRAM);
-    acked(&flow, 2 * DATAGRAM, false);
+    uint64_t now_ns = flow.now_ns;
+    flow.now_ns += flow.rtt.latest_ns / 2;
+    acked_sent_at(&flow, 2 * DATAGRAM, now_ns - 1, false);
+    assert_int_equal(flow.cc.cwnd_bytes, 4 * DATAGRAM);
+    cc_flow_lost(&flow, false); /* one of two probes */
+    assert_int_equal(flow.cc.cwnd_bytes, 4 * DATAGRAM);
+    assert_int_equal(flow.cc.ssthresh_bytes, 700 * DATAGRAM);
+    sp_cc_undo(&flow.cc); /* of what was lost before */
     assert_int_equal(flow.cc.cwnd_bytes, 4 * DATAGRAM);
     while (sp_cc_is_in_slow_start(&flow.cc))
         acked(&flow, flow.cc.cwnd_bytes, false);

@@ -201,6 +201,15 @@ static void the_window_never_falls_below_two_datagrams(void **state)
     assert_true(sp_cc_is_in_slow_start(&cc));
     ack_one(&cc, 1); /* the recovery is over as well */
     assert_int_equal(cc.cwnd_bytes, 3600);
+    lose_one(&cc, 10, 12, false); /* one of two probes: that round trip was counted */
+    assert_int_equal(cc.cwnd_bytes, 3600);
+    assert_int_equal(cc.ssthresh_bytes, 6000);
+    sp_cc_undo(&cc); /* it was not lost: but the outage was */
+    assert_int_equal(cc.cwnd_bytes, 3600);
+    lose_one(&cc, 11, 13, false);
+    assert_int_equal(cc.ssthresh_bytes, 2400);
+    ack_one(&cc, 12);
+    assert_int_equal(cc.cwnd_bytes, 2400);
 
     sp_cc_set_datagram_bytes(&cc, 9000);
     assert_int_equal(cc.cwnd_bytes, 18000);

@@ -134,12 +134,40 @@ static void a_late_deadline_reduces_the_window_once(void **state)
     assert_int_equal(*reduced_at_ns, lost_at_ns);
 }
 
+/* Two probes leave at once, and the path is back between them: the loss of the first one is
+ * declared after the persistent congestion, and is the same event.  [RFC9002 7.6.2] */
+static void a_probe_lost_in_an_outage_leaves_slow_start(void **state)
+{
+    struct loss_world *world = *state;
+    loss_world_init(world);
+    take_a_sample(world);
+    const struct sp_cc *cc = &world->path.cc;
+    uint64_t cwnd_bytes = cc->cwnd_bytes;
+    for (uint32_t i = 0; i < 10; i++)
+        loss_world_send(world, SP_SPACE_APP, SB_S, true);
+    expire(world, 3);
+    uint64_t at_ns = sp_loss_deadline_ns(&world->loss);
+    expire(world, 1);
+    loss_world_send(world, SP_SPACE_APP, at_ns, true);
+    uint64_t last = world->loss.app.sent.next_pn - 1;
+    (void)loss_world_ack(world, last, last, at_ns + LOSS_RTT_NS);
+    assert_int_equal(world->loss.persistent_count, 1);
+    assert_int_equal(world->loss.app.sent.out_count, 1);
+    uint64_t lost_at_ns = sp_loss_deadline_ns(&world->loss);
+    struct sp_loss_outcome outcome;
+    sp_loss_on_deadline(&world->loss, lost_at_ns, lost_at_ns, &outcome);
+    assert_int_equal(world->loss.app.sent.out_count, 0);
+    assert_true(sp_cc_is_in_slow_start(cc));
+    assert_int_equal(cc->ssthresh_bytes, (cwnd_bytes + 1200) / 2); /* the ACK grew it first */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(loss_world, the_pto_is_bounded_once_the_handshake_is_confirmed),
         QT_TEST(loss_world, a_packet_after_silence_ends_a_long_pto),
         QT_TEST(loss_world, a_late_deadline_reduces_the_window_once),
+        QT_TEST(loss_world, a_probe_lost_in_an_outage_leaves_slow_start),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
