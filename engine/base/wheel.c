@@ -2,13 +2,12 @@
 #include "engine/base/wheel.h"
 
 /* now_tick moves only in se_wheel_pop(), from one occupied slot to the next; the members of a
- * slot that it reaches are put one level or more further down, or are due.  A
- * timer moves down at most SE_WHEEL_LEVELS times in its life. */
+ * slot that it reaches are put one level or more further down, or are due.  A timer moves down at
+ * most SE_WHEEL_LEVELS times in its life. */
 
 #include "proto/base/assert.h"
 
-#define TICK_NS   (UINT64_C(1) << SE_WHEEL_TICK_SHIFT)
-#define SPAN_MASK ((UINT64_C(1) << (SE_WHEEL_LEVELS * SE_WHEEL_SLOT_SHIFT)) - 1)
+#define TICK_NS (UINT64_C(1) << SE_WHEEL_TICK_SHIFT)
 
 static uint32_t digit(uint64_t tick, uint32_t level)
 {
@@ -30,10 +29,6 @@ void se_wheel_init(struct se_wheel *wheel, uint64_t now_ns)
 static void place(struct se_wheel *wheel, struct se_timer *timer)
 {
     uint64_t differing = timer->due_tick ^ wheel->now_tick;
-    if (differing > SPAN_MASK) {
-        timer->due_tick = wheel->now_tick | SPAN_MASK;
-        differing = timer->due_tick ^ wheel->now_tick;
-    }
     uint32_t bit = differing == 0 ? 0 : 63 - (uint32_t)__builtin_clzll(differing);
     uint32_t level = bit / SE_WHEEL_SLOT_SHIFT;
     uint32_t slot = digit(timer->due_tick, level);

@@ -14,16 +14,19 @@
  * due time and now differ, as in William Ahern's timeout.c.)
  *
  * Time is cut into ticks of 8.2 us.  A timer pops at the end of the tick in which its deadline
- * lies: up to one tick late, and never early, except for one that is more than six days off:
- * that one pops at the wheel's end.  So the owner compares with the deadline once more.
+ * lies: up to one tick late, and never early.  The digits of all levels hold every tick of the
+ * clock.  With fewer there would be a border that no timer can be armed beyond, and one of a wheel
+ * that stands before it would pop at once, again and again.
  *
  * Deadlines that are multiples of 33.6 ms are coarse: their owners share them so that one wake-up
  * serves many, and none of them is urgent.  They pop after all others that are due. */
 
 #define SE_WHEEL_TICK_SHIFT 13
-#define SE_WHEEL_LEVELS     6
+#define SE_WHEEL_LEVELS     9
 #define SE_WHEEL_SLOT_SHIFT 6
 #define SE_WHEEL_SLOTS      (1 << SE_WHEEL_SLOT_SHIFT)
+_Static_assert(SE_WHEEL_TICK_SHIFT + SE_WHEEL_LEVELS * SE_WHEEL_SLOT_SHIFT >= 64,
+               "all times of 64 bits have a slot");
 
 /* What contains a timer: for its owner, the wheel does not look at it. */
 enum se_timer_kind {
