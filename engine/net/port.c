@@ -26,6 +26,9 @@
 #define LISTEN_PATIENCE_NS SB_S
 #define LISTEN_PAUSE_NS    (1 * SB_MS)
 
+/* With fewer free ports a client's is not kept for the next connection to its peer. */
+enum { SPARE_PORTS = 16 };
+
 void se_ports_init(struct spate_shard *shard)
 {
     for (uint32_t i = 0; i < SE_PORTS_MAX; i++) {
@@ -249,6 +252,19 @@ static bool is_stale(const struct se_port *port, uint64_t now_ns)
     return is_unused(port) && now_ns > sb_time_add(port->idle_since_ns, SE_PORT_KEEP_NS);
 }
 
+/* Returns whether an open port has had its time.  A client that moves leaves a port behind each
+ * time: they make room for others before there is none. */
+static bool is_over(const struct se_port *port)
+{
+    const struct spate_shard *shard = port->shard;
+    if (!is_unused(port))
+        return false;
+    if (!port->is_client)
+        return !port->listener.is_open && !port->is_preferred;
+    bool is_crowded = __builtin_popcountll(shard->ports_used) > SE_PORTS_ORDINARY - SPARE_PORTS;
+    return port->index < SE_PORTS_ORDINARY && (is_crowded || is_stale(port, shard->now_ns));
+}
+
 /* Returns a client's port of a group that is connected to `peer`, or NULL.  Closes stale client
  * ports on the way. */
 static struct se_port *find_client_port(struct spate_shard *shard, const struct su_address *peer,
@@ -347,8 +363,7 @@ static void close_finished(struct se_port *port)
 
 static void maintain(struct se_port *port)
 {
-    bool is_listener = !port->is_client && port->state == SE_PORT_OPEN;
-    if (is_listener && !port->listener.is_open && !port->is_preferred && is_unused(port))
+    if (port->state == SE_PORT_OPEN && is_over(port))
         se_port_close(port);
     if (port->state == SE_PORT_OPEN && !port->recv.is_wanted)
         (void)su_recv_start(&port->recv); /* -EAGAIN: su_recv_rearm() tries again */

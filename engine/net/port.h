@@ -129,8 +129,9 @@ SB_MUST_USE int se_port_for_path(struct spate_shard *shard, const struct su_addr
                                  const struct su_address *peer, struct se_port **ret,
                                  struct spate_error *error);
 
-/* Arms receivers, closes listeners that are no longer open and have no connections, and frees ports
- * that have nothing in flight.  Call once per turn, before the wait. */
+/* Arms receivers, closes ports without connections that are no longer open to new ones or have been
+ * kept for long enough, and frees ports that have nothing in flight.  Call once per turn, before
+ * the wait. */
 void se_ports_maintain(struct spate_shard *shard);
 
 /* Begins to close a port.  It must have no connections and no tombstones. */

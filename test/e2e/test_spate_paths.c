@@ -160,6 +160,40 @@ static void a_client_moves_to_another_address_under_load(void **state)
     assert_int_equal(((struct sockaddr_in *)&seen)->sin_addr.s_addr, local.sin_addr.s_addr);
 }
 
+static uint32_t moves_wanted;
+
+static bool has_moved_again(struct pw *w)
+{
+    (void)w;
+    return moved.path_events[SPATE_PATH_MIGRATED] >= moves_wanted ||
+           moved.path_events[SPATE_PATH_FAILED] > 0;
+}
+
+/* Each move takes a socket, and a shard has 63 in all. */
+static void a_client_moves_more_often_than_there_are_sockets(void **state)
+{
+    (void)state;
+    enum { MOVES = 150 };
+    struct got server = {0};
+    moved = (struct got){0};
+    struct pw *w = begin(&server, &moved);
+    (void)pw_connected(w);
+    pw_for(w, 50000000);
+    for (moves_wanted = 1; moves_wanted <= MOVES; moves_wanted++) {
+        struct spate_error error = {.text = ""};
+        uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+        int result;
+        while ((result = spate_conn_migrate(w->client.conn, NULL, 0, &error)) == -EAGAIN) {
+            assert_true(pw_now_ns() < end_ns);
+            pw_turn(w);
+        }
+        if (result != 0)
+            fail_msg("move %u: %s", moves_wanted, error.text);
+        pw_until(w, has_moved_again);
+    }
+    assert_int_equal(moved.path_events[SPATE_PATH_FAILED], 0);
+}
+
 static void who_cannot_move_gets_an_error(void **state)
 {
     (void)state;
@@ -186,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_nat_that_forgets_its_client_costs_no_byte),
         QT_TEST(owned, a_client_moves_to_another_address_under_load),
+        QT_TEST(owned, a_client_moves_more_often_than_there_are_sockets),
         QT_TEST(owned, who_cannot_move_gets_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
