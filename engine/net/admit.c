@@ -167,8 +167,8 @@ static void retry(struct spate_shard *shard, const struct se_unmatched *unmatche
     size_t size = se_retry_write(&shard->retry, &args, packet);
     if (size == 0)
         return;
-    se_shard_send_stray(unmatched->port, unmatched->path, packet, size);
-    shard->counts.own.retries_sent++;
+    if (se_shard_send_stray(unmatched->port, unmatched->path, packet, size))
+        shard->counts.own.retries_sent++;
 }
 
 /* Frees a handshake that gives way to another one.  It may have datagrams of this turn. */

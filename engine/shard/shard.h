@@ -116,6 +116,7 @@ struct spate_shard {
     /* Of the last se_shard_send(): somebody, in whichever line, got no transmit slot; and a line of
      * a flow group or of the rate limit could go on. */
     bool is_short_of_slots, has_more_in_line;
+    uint32_t strays_sending; /* slots that se_shard_send_stray() has in flight */
     uint64_t now_ns;
 
     struct su_ring ring;
@@ -282,9 +283,10 @@ void se_shard_end_host_wait(struct spate_shard *shard);
 /* Measures the cost of a sleep with some short ones.  Takes about a millisecond; called once. */
 void se_shard_calibrate(struct spate_shard *shard);
 
-/* Sends one datagram without a connection, in answer to one that came by `path`.  Drops it if no
- * slot is free. */
-void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
+/* Sends one datagram without a connection, in answer to one that came by `path`.  Drops it, and
+ * returns false, if no slot is free, or such datagrams have half of all: a turn may take more first
+ * packets than there are slots, and connections send in the next. */
+bool se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
                          size_t size);
 
 /* Handles the completion of a train. */

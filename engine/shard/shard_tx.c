@@ -414,18 +414,24 @@ int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)
     return 0;
 }
 
-void se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
+bool se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
                          size_t size)
 {
     struct spate_shard *shard = port->shard;
     SB_ASSERT(size > 0 && size <= SU_TRAIN_SIZE_MAX);
+    if (shard->strays_sending >= SB_MAX(shard->send.slot_count / 2, 1u))
+        return false;
     struct su_send_slot *slot = su_send_take(&shard->send);
     if (slot == NULL)
-        return;
+        return false;
     memcpy(slot->data, data, size);
     const struct sp_train train = {.size = size, .segment_size = size, .path = *path};
-    if (!commit(port, slot, &train, tag_of(port, NO_INDEX, 0)))
+    if (!commit(port, slot, &train, tag_of(port, NO_INDEX, 0))) {
         su_send_abandon(&shard->send, slot);
+        return false;
+    }
+    shard->strays_sending++;
+    return true;
 }
 
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent)
@@ -434,7 +440,12 @@ void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent)
     uint32_t port_index = (uint32_t)(sent->tag >> 24) & 0xff;
     SB_ASSERT(port_index < SE_PORTS_MAX && shard->ports[port_index].send_count > 0);
     shard->ports[port_index].send_count--;
-    if (SB_LIKELY(sent->error == 0) || index == NO_INDEX)
+    if (SB_UNLIKELY(index == NO_INDEX)) {
+        SB_ASSERT(shard->strays_sending > 0);
+        shard->strays_sending--;
+        return;
+    }
+    if (SB_LIKELY(sent->error == 0))
         return;
 
     struct spate_conn *conn = conn_of_tag(shard, sent->tag);

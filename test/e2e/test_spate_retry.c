@@ -126,6 +126,37 @@ static size_t send_again(struct pw *w, int fd, const struct pw_sample *sample, u
     return got > 0 ? (size_t)got : 0;
 }
 
+static void always_with_few_slots(struct spate_config *config)
+{
+    config->retry = SPATE_RETRY_ALWAYS;
+    config->transmit_slots = 8;
+}
+
+/* More first packets than slots come at once, again and again. */
+static void retries_leave_transmit_slots_to_connections(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 20, AT_ONCE = 64 };
+    struct pw *w = pw_create(&(struct pw_config){.server = always_with_few_slots});
+    struct pw_relay *r = pw_relay_create(w);
+    (void)pw_connect_through(w, r);
+    pass_until(w, r, both_are_connected);
+    int fd = pw_udp_socket();
+    assert_int_equal(connect(fd, (const struct sockaddr *)&w->address, w->address_size), 0);
+    uint64_t most = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < AT_ONCE; i++)
+            assert_int_equal(send(fd, r->samples[0].data, r->samples[0].size, 0),
+                             r->samples[0].size);
+        uint64_t last = pw_stats(&w->server).retries_sent;
+        pw_wait(&w->server, 0);
+        struct spate_shard_stats stats = pw_stats(&w->server);
+        assert_true(stats.transmit_slots_free >= 4);
+        most = stats.retries_sent - last > most ? stats.retries_sent - last : most;
+    }
+    assert_int_equal(most, 4);
+}
+
 /* An Initial with CONNECTION_CLOSE is small, and the client's SCID comes back as its DCID. */
 static void assert_refusal(const struct pw_sample *sample, const uint8_t *answer, size_t size)
 {
@@ -282,6 +313,7 @@ int main(void)
         QT_TEST(owned, every_client_proves_its_address_first),
         QT_TEST(owned, nobody_has_to_while_there_is_room),
         QT_TEST(owned, auto_sends_retry_to_those_beyond_the_share),
+        QT_TEST(owned, retries_leave_transmit_slots_to_connections),
         QT_TEST(owned, a_stolen_or_repeated_token_is_refused),
         QT_TEST(owned, processes_with_one_key_accept_each_others_tokens),
         QT_TEST(owned, engines_have_keys_of_their_own_otherwise),
