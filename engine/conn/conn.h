@@ -238,6 +238,16 @@ static inline uint64_t se_conn_memory_bytes(const struct spate_conn *conn)
     return sp_conn_memory_bytes(conn->proto) + conn->messenger_bytes;
 }
 
+/* Sets the time of what is recorded of the connection to that of the turn. */
+SB_NEVER_INLINE void se_conn_record_now(struct spate_conn *conn);
+/* Returns the protocol's part for an operation of the application, which has no time of its own. */
+static inline struct sp_conn *se_conn_proto(struct spate_conn *conn)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        se_conn_record_now(conn);
+    return conn->proto;
+}
+
 /* Marks the connection: it may have something to send.  Operations of a request do so several
  * times, and mostly it is marked already. */
 void se_conn_join_pending(struct spate_conn *conn);

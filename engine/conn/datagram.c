@@ -20,7 +20,7 @@ static int send_message(struct spate_conn *conn, const struct sp_message_args *a
 {
     if (conn->state < SE_CONN_CONNECTED)
         return -ENOTCONN;
-    switch (sp_conn_send_message(conn->proto, args)) {
+    switch (sp_conn_send_message(se_conn_proto(conn), args)) {
     case SP_DONE:
         se_conn_want_send(conn);
         return 0;

@@ -480,10 +480,11 @@ void se_conn_route(struct spate_conn *conn)
 void se_conn_drain(struct spate_conn *conn)
 {
     struct sp_event reported;
+    struct sp_conn *proto = se_conn_proto(conn);
     /* Routes need no room in the queue and are not held back: the next datagram may need them. */
     se_conn_route(conn);
     /* Events of an ended connection follow when all that it held is released, in later turns. */
-    bool is_unwound = sp_conn_unwind(conn->proto, &conn->shard->unwind_steps);
+    bool is_unwound = sp_conn_unwind(proto, &conn->shard->unwind_steps);
     if (SB_UNLIKELY(conn->channel != NULL)) {
         se_channel_drain(conn, is_unwound);
         return;
@@ -491,9 +492,9 @@ void se_conn_drain(struct spate_conn *conn)
     for (enum hold hold;
          is_unwound && !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
         if (hold == HOLD_STREAMS) {
-            if (!sp_conn_next_opened(conn->proto, &reported))
+            if (!sp_conn_next_opened(proto, &reported))
                 break;
-        } else if (!sp_conn_next_event(conn->proto, &reported)) {
+        } else if (!sp_conn_next_event(proto, &reported)) {
             sb_list_remove(&conn->event_pending_link);
             return;
         }

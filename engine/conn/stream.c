@@ -41,7 +41,7 @@ int spate_stream_open(struct spate_conn *conn, bool is_uni, uint64_t *ret_id)
 {
     if (!se_conn_has_streams(conn))
         return -ENOTCONN;
-    switch (sp_conn_open(conn->proto, is_uni, ret_id)) {
+    switch (sp_conn_open(se_conn_proto(conn), is_uni, ret_id)) {
     case SP_DONE:
         return 0;
     case SP_AGAIN:
@@ -60,7 +60,7 @@ int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *d
     if (size > SPATE_SEND_SIZE_MAX || (size == 0 && !fin) || (size > 0 && data == NULL))
         return -EINVAL;
     const struct sp_write write = {.data = data, .size = size, .tag = tag, .fin = fin};
-    enum sp_result result = sp_conn_write(conn->proto, stream_id, &write);
+    enum sp_result result = sp_conn_write(se_conn_proto(conn), stream_id, &write);
     if (SB_UNLIKELY(result != SP_DONE))
         return errno_of(conn, result);
     se_conn_want_send(conn); /* bytes that are only queued cause no event */
@@ -82,7 +82,7 @@ int spate_stream_sendv(struct spate_conn *conn, uint64_t stream_id, const struct
         size += ranges[i].size;
     }
     const struct sp_writev write = {.ranges = ranges, .count = count, .tag = tag, .fin = fin};
-    enum sp_result result = sp_conn_writev(conn->proto, stream_id, &write);
+    enum sp_result result = sp_conn_writev(se_conn_proto(conn), stream_id, &write);
     if (SB_UNLIKELY(result != SP_DONE))
         return errno_of(conn, result);
     se_conn_want_send(conn);
@@ -121,7 +121,7 @@ int spate_stream_receive_into(struct spate_conn *conn, uint64_t stream_id, void 
 {
     const struct sp_lend lend = {.data = buffer, .size = size, .tag = tag};
     uint64_t offset;
-    enum sp_result result = sp_conn_receive_into(conn->proto, stream_id, &lend, &offset);
+    enum sp_result result = sp_conn_receive_into(se_conn_proto(conn), stream_id, &lend, &offset);
     if (result == SP_DONE && ret_offset != NULL)
         *ret_offset = offset;
     return errno_of(conn, result);
@@ -131,7 +131,7 @@ int spate_stream_reset(struct spate_conn *conn, uint64_t stream_id, uint64_t err
 {
     if (!is_error_code(error))
         return -EINVAL;
-    return errno_of(conn, sp_conn_reset(conn->proto, stream_id, error));
+    return errno_of(conn, sp_conn_reset(se_conn_proto(conn), stream_id, error));
 }
 
 int spate_stream_reset_at(struct spate_conn *conn, uint64_t stream_id, uint64_t error,
@@ -139,7 +139,7 @@ int spate_stream_reset_at(struct spate_conn *conn, uint64_t stream_id, uint64_t 
 {
     if (!is_error_code(error))
         return -EINVAL;
-    enum sp_result result = sp_conn_reset_at(conn->proto, stream_id, error, reliable_size);
+    enum sp_result result = sp_conn_reset_at(se_conn_proto(conn), stream_id, error, reliable_size);
     if (result == SP_UNSUPPORTED)
         return -EOPNOTSUPP;
     return errno_of(conn, result);
@@ -156,7 +156,7 @@ int spate_stream_stop(struct spate_conn *conn, uint64_t stream_id, uint64_t erro
 {
     if (!is_error_code(error))
         return -EINVAL;
-    enum sp_result result = sp_conn_stop(conn->proto, stream_id, error);
+    enum sp_result result = sp_conn_stop(se_conn_proto(conn), stream_id, error);
     bool is_stopped = result == SP_DONE || result == SP_GONE;
     /* The end may be among the events that the application has not taken. */
     if (is_stopped && se_events_drop_received(conn, stream_id))

@@ -55,13 +55,18 @@ void se_waits_look(struct spate_conn *conn)
     se_waits_set(&conn->waits, se_waits_kind_of(reason, conn->waits.held_bytes > 0), now_ns);
 }
 
+void se_conn_record_now(struct spate_conn *conn)
+{
+    conn->qlog->now_ns = SB_MAX(conn->qlog->now_ns, conn->shard->now_ns);
+}
+
 void se_waits_hold_back(struct spate_conn *conn, enum spate_wait wait)
 {
     uint64_t now_ns = conn->shard->now_ns;
     se_waits_set(&conn->waits, wait, now_ns);
     if (SB_LIKELY(conn->qlog == NULL))
         return;
-    conn->qlog->now_ns = now_ns;
+    se_conn_record_now(conn);
     sp_qlog_wait(conn->qlog, SP_QLOG_WAIT_SCHEDULING);
 }
 

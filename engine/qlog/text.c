@@ -142,7 +142,7 @@ static const char *state_name(uint64_t state)
     return NAME_OF(names, state);
 }
 
-static void put_change(struct se_json *json, const char *before, const char *now)
+void se_qlog_put_change(struct se_json *json, const char *before, const char *now)
 {
     if (before != NULL)
         se_json_put(json, "\"old\":\"%s\",", before);
@@ -151,7 +151,7 @@ static void put_change(struct se_json *json, const char *before, const char *now
 
 static void put_state(const struct se_qlog_work *w)
 {
-    put_change(w->json, state_name(w->numbers[0]), state_name(w->numbers[1]));
+    se_qlog_put_change(w->json, state_name(w->numbers[0]), state_name(w->numbers[1]));
 }
 
 static void put_closed(const struct se_qlog_work *w)
@@ -239,6 +239,17 @@ static void put_parameters(const struct se_qlog_work *w)
                 p.reset_stream_at ? "true" : "false");
 }
 
+static void put_restored(const struct se_qlog_work *w)
+{
+    se_json_put(w->json,
+                "\"initial_max_data\":%" PRIu64 ",\"initial_max_stream_data_bidi_local\":%" PRIu64
+                ",\"initial_max_stream_data_bidi_remote\":%" PRIu64
+                ",\"initial_max_stream_data_uni\":%" PRIu64 ",\"initial_max_streams_bidi\":%" PRIu64
+                ",\"initial_max_streams_uni\":%" PRIu64,
+                w->numbers[0], w->numbers[1], w->numbers[2], w->numbers[3], w->numbers[4],
+                w->numbers[5]);
+}
+
 static void put_recovery(const struct se_qlog_work *w)
 {
     se_json_put(w->json,
@@ -291,8 +302,8 @@ static const char *phase_name(uint64_t phase)
 
 static void put_congestion(const struct se_qlog_work *w)
 {
-    put_change(w->json, w->numbers[0] != 0 ? phase_name(w->numbers[0]) : NULL,
-               phase_name(w->numbers[1]));
+    se_qlog_put_change(w->json, w->numbers[0] != 0 ? phase_name(w->numbers[0]) : NULL,
+                       phase_name(w->numbers[1]));
 }
 
 static void put_timer(const struct se_qlog_work *w)
@@ -347,7 +358,7 @@ static void put_ecn(const struct se_qlog_work *w)
         [SP_ECN_CAPABLE] = "capable", [SP_ECN_FAILED] = "failed",
     };
     const char *now = NAME_OF(names, w->numbers[1]);
-    put_change(w->json, NAME_OF(names, w->numbers[0]), now != NULL ? now : "failed");
+    se_qlog_put_change(w->json, NAME_OF(names, w->numbers[0]), now != NULL ? now : "failed");
 }
 
 static void put_cid_change(const struct se_qlog_work *w)
@@ -415,28 +426,6 @@ static void put_spin(const struct se_qlog_work *w)
     se_json_put(w->json, "\"state\":%s", w->numbers[0] != 0 ? "true" : "false");
 }
 
-/* The draft has no names for keys and memory: they stand beside `data`. */
-static void put_wait(const struct se_qlog_work *w)
-{
-    static const char *const reasons[SP_QLOG_WAITS] = {
-        [SP_QLOG_WAIT_SCHEDULING] = "scheduling",
-        [SP_QLOG_WAIT_PACING] = "pacing",
-        [SP_QLOG_WAIT_AMPLIFICATION] = "amplification_protection",
-        [SP_QLOG_WAIT_CWND] = "congestion_control",
-        [SP_QLOG_WAIT_CONN_CREDIT] = "connection_flow_control",
-        [SP_QLOG_WAIT_STREAM_CREDIT] = "stream_flow_control",
-    };
-    uint64_t now = w->numbers[1];
-    put_change(w->json, w->numbers[0] != SP_QLOG_WAIT_NONE ? "blocked" : "unblocked",
-               now != SP_QLOG_WAIT_NONE ? "blocked" : "unblocked");
-    const char *reason = NAME_OF(reasons, now);
-    if (reason != NULL)
-        se_json_put(w->json, ",\"reason\":\"%s\"", reason);
-    if (now == SP_QLOG_WAIT_KEY || now == SP_QLOG_WAIT_MEMORY)
-        se_json_put(w->json, "},\"blocked\":{\"by\":\"%s\"",
-                    now == SP_QLOG_WAIT_KEY ? "key" : "memory");
-}
-
 /* Of each kind: its name, what a record of it has at least, and its fields. */
 static const struct {
     const char *name;
@@ -469,12 +458,25 @@ static const struct {
     [SP_QLOG_OMITTED] = {"loglevel:warning", 1, 0, put_omitted},
     [SP_QLOG_ACKED] = {"quic:packets_acked", 3, 0, se_qlog_put_acked},
     [SP_QLOG_SPIN] = {"quic:spin_bit_updated", 1, 0, put_spin},
-    [SP_QLOG_WAIT] = {"quic:connection_data_blocked_updated", 2, 0, put_wait},
+    [SP_QLOG_WAIT] = {"quic:connection_data_blocked_updated", 2, 0, se_qlog_put_wait},
     [SP_QLOG_RETRY] = {"quic:packet_received", 3, 1, se_qlog_put_retry},
     [SP_QLOG_REFUSAL] = {"quic:packet_received", 1, 1, se_qlog_put_refusal},
     [SP_QLOG_UDP_SENT] = {"quic:udp_datagrams_sent", 4, 0, se_qlog_put_udp},
     [SP_QLOG_UDP_RECEIVED] = {"quic:udp_datagrams_received", 4, 0, se_qlog_put_udp},
+    [SP_QLOG_STREAM_WAIT] = {"quic:stream_data_blocked_updated", 3, 0, se_qlog_put_stream_wait},
+    [SP_QLOG_MOVED] = {"quic:stream_data_moved", 5, 0, se_qlog_put_moved},
+    [SP_QLOG_RESTORED] = {"quic:parameters_restored", 6, 0, put_restored},
 };
+
+/* Some kinds have events of two names. */
+static const char *name_of(const struct sp_qlog_record *record)
+{
+    if (record->kind == SP_QLOG_KEY && record->numbers[2] == SP_QLOG_KEY_DISCARDED)
+        return "quic:key_discarded";
+    if (record->kind == SP_QLOG_MOVED && record->numbers[0] == SP_QLOG_NONE)
+        return "quic:datagram_data_moved";
+    return kinds[record->kind].name;
+}
 
 size_t se_qlog_text(const struct se_qlog_trace *trace, const struct sp_qlog_record *record,
                     char *out, size_t room)
@@ -484,9 +486,7 @@ size_t se_qlog_text(const struct se_qlog_trace *trace, const struct sp_qlog_reco
     if (record->kind >= SP_QLOG_KINDS || record->number_count < kinds[record->kind].number_count ||
         record->text_count < kinds[record->kind].text_count)
         return 0;
-    bool is_discarded = record->kind == SP_QLOG_KEY && record->numbers[2] == SP_QLOG_KEY_DISCARDED;
-    begin(&json, trace, record->time_ns,
-          is_discarded ? "quic:key_discarded" : kinds[record->kind].name);
+    begin(&json, trace, record->time_ns, name_of(record));
     kinds[record->kind].put(&work);
     end(&json);
     return json.failed ? 0 : (size_t)(json.at - json.start);

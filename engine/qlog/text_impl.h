@@ -5,7 +5,7 @@
 #include "engine/qlog/text.h"
 #include "proto/base/compiler.h"
 
-/* Shared by text.c, packets.c and frames.c. */
+/* Shared by text.c, packets.c, frames.c and flow.c. */
 
 /* A record that becomes an event: each function below writes the fields of its `data`. */
 struct se_qlog_work {
@@ -22,6 +22,9 @@ static inline const char *se_qlog_name_of(const char *const *names, size_t count
 }
 #define NAME_OF(names, index) se_qlog_name_of(names, SB_COUNT(names), index)
 
+/* Writes the fields `old`, unless it is NULL, and `new`. */
+void se_qlog_put_change(struct se_json *json, const char *before, const char *now);
+
 void se_qlog_put_versions(struct se_json *json, struct sb_bytes list);
 void se_qlog_put_packet(const struct se_qlog_work *w);
 void se_qlog_put_dropped(const struct se_qlog_work *w);
@@ -30,5 +33,8 @@ void se_qlog_put_acked(const struct se_qlog_work *w);
 void se_qlog_put_retry(const struct se_qlog_work *w);
 void se_qlog_put_refusal(const struct se_qlog_work *w);
 void se_qlog_put_udp(const struct se_qlog_work *w);
+void se_qlog_put_wait(const struct se_qlog_work *w);
+void se_qlog_put_stream_wait(const struct se_qlog_work *w);
+void se_qlog_put_moved(const struct se_qlog_work *w);
 
 #endif

@@ -27,6 +27,7 @@
 #include "proto/conn/resets.h"
 #include "proto/conn/schedule.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/trace.h"
 #include "proto/conn/undecryptable.h"
 
 static struct sp_early *make(struct sp_conn *conn)
@@ -82,8 +83,10 @@ void sp_conn_early_begin(struct sp_conn *conn, struct sp_key *key)
     conn->early->version = conn->handshake->first_version;
     conn->early_state = is_server ? SP_EARLY_ACCEPTED : SP_EARLY_OFFERED;
     conn->resumption_pending = conn->early_pending = true;
-    if (!is_server)
-        sp_conn_streams_on_params(conn, &conn->early->remembered);
+    if (is_server)
+        return;
+    sp_conn_trace_restored(conn, &conn->early->remembered);
+    sp_conn_streams_on_params(conn, &conn->early->remembered);
 }
 
 void sp_conn_early_accepted(struct sp_conn *conn)

@@ -160,6 +160,7 @@ static bool next_received(struct sp_conn *conn, struct sp_stream *stream, struct
         !sp_stream_recv_next(&stream->recv, conn->state != SP_CONN_OPEN, &received))
         return false;
     conn->handed_bytes += received.slice.size;
+    sp_conn_trace_handed(conn, stream, received.offset, received.slice.size, received.fin);
     return_cut(conn, stream);
     if (received.is_placed) {
         report_placed(stream, &received, ret);
@@ -182,11 +183,15 @@ uint32_t sp_conn_more_data(struct sp_conn *conn, uint64_t stream_id, struct sb_s
     SB_ASSERT(link != NULL);
     struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, event_link);
     SB_ASSERT(stream->id == stream_id);
+    uint64_t offset = stream->recv.reassembly.read_end, size = 0;
     uint32_t count = sp_stream_recv_more(&stream->recv, ret, count_max, ret_fin);
     for (uint32_t i = 0; i < count; i++)
-        conn->handed_bytes += ret[i].size;
-    if (count > 0)
+        size += ret[i].size;
+    conn->handed_bytes += size;
+    if (count > 0) {
+        sp_conn_trace_handed(conn, stream, offset, size, *ret_fin);
         return_cut(conn, stream);
+    }
     return count;
 }
 

@@ -19,6 +19,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
 #include "proto/conn/message.h"
+#include "proto/conn/trace.h"
 
 /* Events of messages in a row while streams have events, and the other way round. */
 #define EVENTS_PER_TURN 16
@@ -168,6 +169,7 @@ enum sp_result sp_conn_send_message(struct sp_conn *conn, const struct sp_messag
         return SP_NO_MEMORY;
     }
     enqueue(state, message);
+    sp_conn_trace_message(conn, size, false);
     return SP_DONE;
 }
 
@@ -451,14 +453,16 @@ static uint32_t take_results(struct sp_conn *conn)
     return count;
 }
 
-static struct sb_slice hand_out(struct sp_messages *state)
+static struct sb_slice hand_out(struct sp_conn *conn)
 {
+    struct sp_messages *state = conn->messages;
     struct sp_message *message = pop(&state->in);
     state->in_count--;
     state->in_bytes -= message->size;
     if (message->size >= SP_PAGE_SIZE)
         state->in_pinned_bytes -= message->size;
     state->handed_bytes += message->size;
+    sp_conn_trace_message(conn, message->size, true);
     const struct sb_slice slice = {
         .data = message->data, .size = message->size, .buffer = message->buffer};
     sb_store_give(&state->store, message); /* the reference is the caller's now */
@@ -470,7 +474,7 @@ uint32_t sp_conn_more_messages(struct sp_conn *conn, struct sb_slice *ret, uint3
     struct sp_messages *state = conn->messages;
     uint32_t count = 0;
     while (count < count_max && state->in.first != NULL)
-        ret[count++] = hand_out(state);
+        ret[count++] = hand_out(conn);
     return count;
 }
 
@@ -495,7 +499,7 @@ bool sp_conn_next_message_event(struct sp_conn *conn, struct sp_event *ret)
     if (state->in.first == NULL || (conn->state != SP_CONN_OPEN && !conn->reports_received))
         return false;
     ret->kind = SP_EVENT_MESSAGE;
-    ret->message = hand_out(state);
+    ret->message = hand_out(conn);
     return true;
 }
 

@@ -115,6 +115,7 @@ static uint64_t conn_credit(const struct sp_conn *conn)
 
 void sp_conn_stream_schedule(struct sp_conn *conn, struct sp_stream *stream)
 {
+    sp_conn_trace_stream_wait(conn, stream);
     if (SB_UNLIKELY(stream->is_held))
         return;
     switch (sp_stream_send_want(&stream->send, conn_credit(conn))) {
@@ -422,6 +423,7 @@ enum sp_result sp_conn_write(struct sp_conn *conn, uint64_t id, const struct sp_
         return SP_GONE;
     if (!sp_stream_send_queue(&stream->send, write->data, write->size, write->tag, write->fin))
         return SP_NO_MEMORY;
+    sp_conn_trace_queued(conn, stream, write->size, write->fin);
     if (!sb_link_is_in(&stream->send_link))
         sp_conn_stream_schedule(conn, stream);
     return SP_DONE;
@@ -456,6 +458,7 @@ enum sp_result sp_conn_writev(struct sp_conn *conn, uint64_t id, const struct sp
     if (!sp_stream_send_queue_all(&stream->send, write->ranges, write->count, write->tag,
                                   write->fin))
         return SP_NO_MEMORY;
+    sp_conn_trace_queued(conn, stream, size, write->fin);
     if (!sb_link_is_in(&stream->send_link))
         sp_conn_stream_schedule(conn, stream);
     return SP_DONE;

@@ -104,9 +104,49 @@ void sp_conn_trace_params(struct sp_conn *conn, enum sp_role sender, struct sb_b
     sp_qlog_write(conn->qlog, &record);
 }
 
+void sp_conn_trace_restored(struct sp_conn *conn, const struct sp_tparams *remembered)
+{
+    if (SB_LIKELY(conn->qlog == NULL))
+        return;
+    const uint64_t numbers[] = {
+        remembered->initial_max_data,
+        remembered->initial_max_stream_data_bidi_local,
+        remembered->initial_max_stream_data_bidi_remote,
+        remembered->initial_max_stream_data_uni,
+        remembered->initial_max_streams_bidi,
+        remembered->initial_max_streams_uni,
+    };
+    sp_qlog_numbers(conn->qlog, SP_QLOG_RESTORED, numbers, SB_COUNT(numbers));
+}
+
 void sp_conn_trace_a_stream(struct sp_conn *conn, uint64_t id, bool is_opened)
 {
     sp_qlog_numbers(conn->qlog, SP_QLOG_STREAM, (uint64_t[]){id, is_opened}, 2);
+}
+
+void sp_conn_trace_a_wait(struct sp_conn *conn, struct sp_stream *stream)
+{
+    static const enum sp_qlog_wait of_want[] = {
+        [SP_WANT_NOTHING] = SP_QLOG_WAIT_NONE,
+        [SP_WANT_CREDIT] = SP_QLOG_WAIT_STREAM_CREDIT,
+        [SP_WANT_CONN_CREDIT] = SP_QLOG_WAIT_CONN_CREDIT,
+        [SP_WANT_SEND] = SP_QLOG_WAIT_NONE,
+    };
+    uint64_t credit = conn->max_data - conn->data_sent;
+    enum sp_qlog_wait wait = stream->is_held ? SP_QLOG_WAIT_STREAM_ID
+                                             : of_want[sp_stream_send_want(&stream->send, credit)];
+    if (stream->traced_wait == wait)
+        return;
+    sp_qlog_numbers(conn->qlog, SP_QLOG_STREAM_WAIT,
+                    (uint64_t[]){stream->id, stream->traced_wait, wait}, 3);
+    stream->traced_wait = (uint8_t)wait;
+}
+
+void sp_conn_trace_a_move(struct sp_conn *conn, const struct sp_trace_move *move)
+{
+    sp_qlog_numbers(
+        conn->qlog, SP_QLOG_MOVED,
+        (uint64_t[]){move->stream_id, move->offset, move->size, move->fin, move->is_received}, 5);
 }
 
 /* ---- Datagrams of UDP ---- */

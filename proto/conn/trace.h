@@ -49,8 +49,24 @@ void sp_conn_trace_params(struct sp_conn *conn, enum sp_role sender, struct sb_b
 void sp_conn_trace_retry(struct sp_conn *conn, const struct sp_header *header);
 void sp_conn_trace_refusal(struct sp_conn *conn, const struct sp_header *header);
 
+/* Records the limits of an earlier connection with which a client begins.  [RFC9000 7.4.1] */
+void sp_conn_trace_restored(struct sp_conn *conn, const struct sp_tparams *remembered);
+
 /* Records that a stream was opened, or is closed. */
 void sp_conn_trace_a_stream(struct sp_conn *conn, uint64_t id, bool is_opened);
+
+/* Records what a stream waits for from now on, if that has changed. */
+void sp_conn_trace_a_wait(struct sp_conn *conn, struct sp_stream *stream);
+
+/* Bytes that pass between the connection and the application. */
+struct sp_trace_move {
+    uint64_t stream_id; /* SP_QLOG_NONE: a message */
+    uint64_t offset;
+    uint64_t size;
+    bool fin;
+    bool is_received; /* they go to the application */
+};
+void sp_conn_trace_a_move(struct sp_conn *conn, const struct sp_trace_move *move);
 
 /* Sets the time of what is recorded from now on. */
 static inline void sp_conn_trace_begin(struct sp_conn *conn, uint64_t now_ns)
@@ -134,6 +150,44 @@ static inline void sp_conn_trace_stream(struct sp_conn *conn, uint64_t id, bool 
         SB_PROBE2(stream_closed, conn, id);
     if (SB_UNLIKELY(conn->qlog != NULL))
         sp_conn_trace_a_stream(conn, id, is_opened);
+}
+
+/* What a stream has to send may have changed, or whether it may. */
+static inline void sp_conn_trace_stream_wait(struct sp_conn *conn, struct sp_stream *stream)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_a_wait(conn, stream);
+}
+
+/* Bytes of a stream are the connection's to send. */
+static inline void sp_conn_trace_queued(struct sp_conn *conn, const struct sp_stream *stream,
+                                        uint64_t size, bool fin)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_a_move(conn, &(struct sp_trace_move){.stream_id = stream->id,
+                                                           .offset = stream->send.queued_end - size,
+                                                           .size = size,
+                                                           .fin = fin});
+}
+
+/* Received bytes of a stream are the application's. */
+static inline void sp_conn_trace_handed(struct sp_conn *conn, const struct sp_stream *stream,
+                                        uint64_t offset, uint64_t size, bool fin)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_a_move(conn, &(struct sp_trace_move){.stream_id = stream->id,
+                                                           .offset = offset,
+                                                           .size = size,
+                                                           .fin = fin,
+                                                           .is_received = true});
+}
+
+static inline void sp_conn_trace_message(struct sp_conn *conn, uint64_t size, bool is_received)
+{
+    if (SB_UNLIKELY(conn->qlog != NULL))
+        sp_conn_trace_a_move(conn, &(struct sp_trace_move){.stream_id = SP_QLOG_NONE,
+                                                           .size = size,
+                                                           .is_received = is_received});
 }
 
 #endif

@@ -42,6 +42,7 @@ struct sp_stream {
     bool is_held;     /* opened in 0-RTT that was rejected, above the limit that counts now: in no
                          list of what is to be sent until MAX_STREAMS allows it */
     bool is_closed;   /* STREAM_CLOSED was reported: out of the map, waits for sent_refs */
+    uint8_t traced_wait; /* enum sp_qlog_wait: what was recorded last that it waits for */
     /* Last, because each is initialised by itself. */
     struct sp_stream_send send;
     struct sp_stream_recv recv;

@@ -57,6 +57,10 @@ enum sp_qlog_kind {
     SP_QLOG_REFUSAL,      /* a Version Negotiation packet: its bytes; versions, 4 bytes each */
     SP_QLOG_UDP_SENT,     /* as UDP_RECEIVED */
     SP_QLOG_UDP_RECEIVED, /* datagrams, bytes of each, of the last one, enum sp_ecn */
+    SP_QLOG_STREAM_WAIT,  /* stream, then as WAIT */
+    SP_QLOG_MOVED,    /* stream, or none: a message; offset, bytes, fin, is to the application */
+    SP_QLOG_RESTORED, /* of the server, for 0-RTT: initial_max_data, .._stream_data_bidi_local,
+                         .._bidi_remote, .._uni, initial_max_streams_bidi, .._uni */
     SP_QLOG_KINDS,
 };
 
@@ -141,6 +145,7 @@ enum sp_qlog_wait {
     SP_QLOG_WAIT_STREAM_CREDIT,
     SP_QLOG_WAIT_KEY,
     SP_QLOG_WAIT_MEMORY,
+    SP_QLOG_WAIT_STREAM_ID, /* of a stream: MAX_STREAMS */
     SP_QLOG_WAITS,
 };
 

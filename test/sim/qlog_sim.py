@@ -33,8 +33,10 @@ SCENARIOS = {
     'stateless-reset': [],
     'version-negotiation': [],
     'retry': [],
-    'early-accepted': [],
-    'messages': [],
+    'early-accepted': ['parameters_restored', 'stream_data_moved'],
+    'early-held': ['parameters_restored', 'stream_data_blocked_updated'],
+    'small-windows': ['stream_data_blocked_updated', 'stream_data_moved'],
+    'messages': ['datagram_data_moved'],
     'reset-at': [],
     'ack-frequency': [],
     'lent-memory': [],
@@ -240,6 +242,108 @@ def blocked():
     print('ok - what a connection waits for:', ', '.join(sorted(filter(None, reasons))))
 
 
+def blocked_streams():
+    """Of each stream too.  Without credit a stream sends again what was lost, and nothing new."""
+    reasons = collections.Counter()
+    for scenario in 'small-windows', 'early-held':
+        with tempfile.TemporaryDirectory() as where:
+            for name, one in check_all(files_of(where, '--scenario', scenario, '--seed',
+                                                '5')).items():
+                now, ends, limits = {}, collections.Counter(), {}
+                fresh, time = set(), 0  # blocked at this time: their last packet is recorded after
+                for event in one:
+                    data = event['data']
+                    if event['time'] > time:
+                        limits.update({stream: ends[stream] for stream in fresh})
+                        fresh, time = set(), event['time']
+                    for frame in data.get('frames', []):
+                        stream = frame.get('stream_id')
+                        if frame['frame_type'] == 'max_stream_data':
+                            if event['name'] == 'quic:packet_received':
+                                limits.pop(stream, None)
+                        elif (frame['frame_type'] == 'stream' and
+                              event['name'] == 'quic:packet_sent'):
+                            end = frame.get('offset', 0) + frame['raw']['length']
+                            assert end <= limits.get(stream, end), (name, event)
+                            ends[stream] = max(ends[stream], end)
+                    if event['name'] == 'quic:parameters_set' and data['initiator'] == 'remote':
+                        limits.clear()
+                    if event['name'] != 'quic:stream_data_blocked_updated':
+                        continue
+                    stream, new = data['stream_id'], data.get('reason')
+                    before = now.get(stream)
+                    assert data['old'] == ('blocked' if before else 'unblocked'), (name, data)
+                    assert data['new'] == ('blocked' if new else 'unblocked'), (name, data)
+                    assert before != new, (name, data)
+                    fresh.discard(stream)
+                    if new == 'stream_flow_control':
+                        fresh.add(stream)
+                    now[stream] = new
+                    reasons[new] += 1
+    assert {'stream_flow_control', 'connection_flow_control', 'stream_id'} <= set(reasons), reasons
+    print('ok - what streams wait for:', dict(reasons))
+
+
+def moved():
+    """What an application hands to its connection its peer gets, byte for byte and in order."""
+    streams = messages = 0
+    for scenario in 'clean', 'loss-both', 'batches', 'lent-memory', 'messages':
+        with tempfile.TemporaryDirectory() as where:
+            ends = collections.defaultdict(lambda: (0, False))  # offset, has ended
+            sizes = collections.defaultdict(collections.Counter)
+            for name, one in check_all(files_of(where, '--scenario', scenario, '--seed',
+                                                '4')).items():
+                group, side = name.rsplit('_', 1)
+                for event in one:
+                    data = event['data']
+                    if event['name'] not in ('quic:stream_data_moved', 'quic:datagram_data_moved'):
+                        continue
+                    is_given = data['to'] == 'transport'
+                    sender = 'client' if is_given == (side == 'client') else 'server'
+                    assert {data['from'], data['to']} == {'application', 'transport'}, data
+                    key = (group, sender, data['to'], data.get('stream_id'))
+                    size = data['raw']['length']
+                    if 'stream_id' not in data:
+                        sizes[key][size] += 1
+                        continue
+                    offset, has_ended = ends[key]
+                    assert data['offset'] == offset and not has_ended, (name, data, offset)
+                    ends[key] = (offset + size, data.get('additional_info') == 'fin_set')
+            for (group, sender, to, stream), end in list(ends.items()):
+                if to == 'application':
+                    given = ends[group, sender, 'transport', stream]
+                    assert end[0] <= given[0], (scenario, stream, end, given)
+                    assert not end[1] or end == given, (scenario, stream, end, given)
+                    streams += end[1]
+            for (group, sender, to, stream), end in list(sizes.items()):
+                if to == 'application':
+                    assert not end - sizes[group, sender, 'transport', stream], (scenario, end)
+                    messages += sum(end.values())
+    assert streams > 20 and messages > 100, (streams, messages)
+    print(f'ok - {streams} streams and {messages} messages reach the other application')
+
+
+def restored():
+    """The limits of 0-RTT are those of the server before."""
+    fields = {'initial_max_data', 'initial_max_streams_bidi', 'initial_max_streams_uni',
+              'initial_max_stream_data_bidi_local', 'initial_max_stream_data_bidi_remote',
+              'initial_max_stream_data_uni'}
+    count = 0
+    with tempfile.TemporaryDirectory() as where:
+        for name, one in check_all(files_of(where, '--scenario', 'early-accepted', '--seed',
+                                            '5')).items():
+            found = [e['data'] for e in one if e['name'] == 'quic:parameters_restored']
+            count += len(found)
+            assert len(found) <= ('client' in name), name
+            after = [e['data'] for e in one if e['name'] == 'quic:parameters_set' and
+                     e['data']['initiator'] == 'remote']
+            for data in found:
+                assert set(data) == fields, data
+                assert all(data[field] <= after[0][field] for field in fields), (data, after)
+    assert count > 0
+    print('ok - what 0-RTT begins with')
+
+
 def spin():
     """The spin bit changes in turns."""
     changes = 0
@@ -295,5 +399,5 @@ def canary():
 
 
 for one in (scenarios, both_sides, losses, states, acknowledgments, unnumbered, datagrams, blocked,
-            spin, swarm, same_run, canary):
+            blocked_streams, moved, restored, spin, swarm, same_run, canary):
     one()

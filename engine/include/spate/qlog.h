@@ -18,7 +18,10 @@ extern "C" {
  * Set `qlog` in struct spate_config.  Each recorded connection gets a file in `dir`, named
  * GROUP_client.sqlog or GROUP_server.sqlog: GROUP is the client's first destination connection ID
  * in hexadecimal digits, which both sides know.  A file is a sequence of JSON texts [RFC7464].  It
- * has no payload and no secrets, but addresses, connection IDs and the reasons of closes.
+ * has no payload and no secrets, but addresses, connection IDs and the reasons of closes.  Of the
+ * draft's events it lacks: server_listening and udp_datagram_dropped, which are of no connection;
+ * frames_created and frames_parsed, because packets have their frames; marked_for_retransmit, which
+ * packet_lost implies; and datagram_data_blocked_updated, which is that of the connection.
  *
  * Shards write short records into a ring each; a thread of the engine, "spate/qlog", makes text of
  * them every 10 ms.  Nothing waits for it: when the ring is full, records are dropped, and counted
