@@ -378,6 +378,10 @@ static const struct {
 static void a_connection_says_what_it_waits_for(void **state)
 {
     (void)state;
+    uint64_t tried = 0; /* bits: each reason has a row */
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        tried |= UINT64_C(1) << rows[i].wait;
+    assert_int_equal(tried, (UINT64_C(1) << (SPATE_WAIT_CLOSED + 1)) - 1);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *name = spate_wait_name(rows[i].wait);
         struct pw *w =
