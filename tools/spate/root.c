@@ -51,7 +51,7 @@ int root_open_regular(int root, const char *path, struct stat *ret)
 
 int root_open_file(int root, const char *path, uint64_t *ret_size)
 {
-    struct stat status;
+    struct stat status = {.st_size = 0};
     int fd = root_open_regular(root, path, &status);
     if (fd >= 0)
         *ret_size = (uint64_t)status.st_size;
