@@ -10,10 +10,12 @@ import os
 import pathlib
 import platform
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 LOADER, PROFILE, SPATE, BENCH = (os.path.abspath(sys.argv.pop(1)) for _ in range(4))
 HANG_S = 60
@@ -94,6 +96,137 @@ class Profile(unittest.TestCase):
                 finally:
                     server.kill()
                     server.communicate()
+
+    def start(self, *words, without=None, **more):
+        process = subprocess.Popen(under(*words, without=without), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+                                   **more)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def folder(self):
+        folder = tempfile.TemporaryDirectory(prefix='spate-seccomp-')
+        self.addCleanup(folder.cleanup)
+        return pathlib.Path(folder.name)
+
+    def wait_for(self, process, pattern):
+        """Reads up to a line that matches."""
+        lines = []
+        for line in process.stdout:
+            if found := re.fullmatch(pattern + '\n', line):
+                return found
+            lines.append(line)
+        raise AssertionError((lines, process.stderr.read()))
+
+    def end(self, process):
+        process.terminate()
+        out, errors = process.communicate(timeout=HANG_S)
+        self.assertEqual(process.returncode, 0, errors)
+        return out
+
+    def assert_done(self, done):
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+
+    def test_trees_are_copied_under_it(self):
+        """Links, times, permissions and holes; the identity that the server makes."""
+        top = self.folder()
+        tree, back = top / 'tree', top / 'back'
+        (tree / 'deep').mkdir(parents=True)
+        (top / 'root/in').mkdir(parents=True)
+        (tree / 'deep/file').write_bytes(os.urandom(SIZE))
+        (tree / 'holes').write_bytes(b'x')
+        os.truncate(tree / 'holes', 8 * SIZE)
+        (tree / 'link').symlink_to('deep/file')
+        (tree / 'deep/file').chmod(0o640)
+        os.utime(tree / 'deep/file', ns=(1, 981173106987654321))
+        server = self.start(SPATE, 'serve', '--cp', '--listen', '127.0.0.1:0', '--root',
+                            top / 'root', '--identity', top / 'identity', '--writable', 'in')
+        port = self.wait_for(server, r'listening at \S+:(\d+)')[1]
+        words = ['--port', port, '--known', top / 'known']
+        for command, option in ('cp', ['-r']), ('sync', []):
+            done = run(SPATE, command, *option, *words, tree, f'127.0.0.1:in/{command}')
+            self.assertEqual(done.returncode, 0, done.stderr)
+            copy = top / 'root/in' / command
+            copy = copy if (copy / 'link').is_symlink() else copy / 'tree'
+            self.assertEqual(os.readlink(copy / 'link'), 'deep/file')
+            status = (copy / 'deep/file').stat()
+            self.assertEqual((status.st_mode & 0o777, status.st_mtime_ns),
+                             (0o640, 981173106987654321))
+            self.assertEqual((copy / 'deep/file').read_bytes(), (tree / 'deep/file').read_bytes())
+        self.assert_done(run(SPATE, 'cp', '-r', *words, '127.0.0.1:in/cp', back))
+        self.assertEqual(len(list(back.rglob('link'))), 1)
+        self.end(server)
+
+    def test_a_swarm_runs_under_it(self):
+        """Also one whose file is there under its name, with a piece that is wrong: it is copied."""
+        top = self.folder()
+        (top / 'seed').mkdir()
+        (top / 'seed/file').write_bytes(os.urandom(4 * SIZE))
+        (top / 'got').mkdir()
+        wrong = bytearray((top / 'seed/file').read_bytes())
+        wrong[3 * SIZE] ^= 1
+        (top / 'got/file').write_bytes(wrong)
+        self.assert_done(run(SPATE, 'swarm', 'make', top / 'seed/file', top / 'meta'))
+        seeder = self.start(SPATE, 'swarm', 'seed', '--listen', '127.0.0.1:0', '--identity',
+                            top / 'identity', top / 'meta', top / 'seed')
+        address = self.wait_for(seeder, r'listening at (\S+)')[1]
+        done = run(SPATE, 'swarm', 'fetch', '--peer', address, '--known', top / 'known', '--json',
+                   top / 'meta', top / 'got')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((top / 'got/file').read_bytes(), (top / 'seed/file').read_bytes())
+        self.end(seeder)
+
+    def test_units_pass_datagrams_on_under_it(self):
+        top = self.folder()
+        (top / 'token').write_text('a token that all units have\n')
+        ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for end in ends:
+            self.addCleanup(end.close)
+            end.bind(('127.0.0.1', 0))
+            end.settimeout(0.2)
+        devices = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for device in devices:
+            device.bind(('127.0.0.1', 0))
+        ports = [device.getsockname()[1] for device in devices]
+        for device in devices:
+            device.close()
+        units = []
+        for i, more in enumerate((['--listen', '127.0.0.1:0'], None)):
+            more = more or ['--connect', address]
+            unit = self.start(SPATE, 'relay', '--unit', i + 1, '--identity', top / f'id{i}',
+                              '--token', top / 'token', '--udp',
+                              f'127.0.0.1:{ports[i]}=127.0.0.1:{ends[i].getsockname()[1]}',
+                              '--json', *more)
+            if i == 0:
+                address = self.wait_for(unit, r'listening at (\S+)')[1]
+            units.append(unit)
+        for _ in range(100):
+            ends[0].sendto(b'to the other side', ('127.0.0.1', ports[0]))
+            try:
+                self.assertEqual(ends[1].recv(100), b'to the other side')
+                break
+            except TimeoutError:
+                continue
+        else:
+            self.fail('nothing comes through')
+        for unit in units:
+            self.end(unit)
+
+    def test_counters_are_read_under_it(self):
+        top = self.folder()
+        server = self.start(BENCH, 'serve', '--listen', '127.0.0.1:0',
+                            env={**os.environ, 'SPATE_STAT_DIR': str(top)})
+        self.wait_for(server, r'listening at (\S+).*')
+        file, = top.glob('*.stat')
+        for words in (['--json'], ['--once', '--interval', '100'], ['--prometheus']):
+            self.assert_done(run(SPATE, 'stat', file, *words))
+        self.assert_done(run(SPATE, 'hist', 'print', file))
+        exporter = self.start(SPATE, 'stat', file, '--listen', '127.0.0.1:0')
+        host, port = self.wait_for(exporter, r'listening at (\S+):(\d+)').groups()
+        with urllib.request.urlopen(f'http://{host}:{port}/metrics', timeout=HANG_S) as answer:
+            self.assertIn(b'spate_turns_total', answer.read())
+        self.end(exporter)
 
     def bench(self, scenario, *words, without=None):
         done = run(BENCH, scenario, '--seconds', '0.2', '--warmup', '0', *words, '--json', '-',
