@@ -180,6 +180,12 @@ def what_is_broken_is_refused(folder):
         log.write_text(text)
         run('print', log, status=1)
     run('print', folder / 'missing', status=1)
+    run('print', folder, status=1)
+    log.write_text(''.join(line_of([i + 1], f'tag{i}') for i in range(65)))
+    run('print', log, status=1)  # not 64 of them without a word
+    log.write_text(line_of([7], 'a\x1b[2Jb'))
+    shown = run('print', log)
+    assert '\x1b' not in shown and 'a?[2Jb' in shown, shown
     run('print', status=2)
     run('compare', log, status=2)
     run('paint', log, status=2)

@@ -198,6 +198,8 @@ int histogram_log_read(const char *line, char tag[HISTOGRAM_TAG_SIZE], struct sp
     if (strncmp(line, "Tag=", 4) == 0) {
         size_t size = strcspn(line + 4, ",");
         (void)snprintf(tag, HISTOGRAM_TAG_SIZE, "%.*s", (int)(size < 40 ? size : 40), line + 4);
+        for (char *c = tag; *c != '\0'; c++) /* it is printed: no escapes of terminals */
+            *c = *c >= ' ' && *c < 0x7f ? *c : '?';
         line += 4 + size + (line[4 + size] == ',');
     }
     for (uint32_t i = 0; i < 3; i++) {

@@ -76,6 +76,12 @@ static void set_free(struct set *set)
     set->count = 0;
 }
 
+static int no_room(const char *path)
+{
+    message("hist", "%s: there are more than %d histograms, or there is no memory", path, TAGS_MAX);
+    return EXIT_FAILURE;
+}
+
 static int read_map(const struct stat_map *map, const char *tag, struct set *set)
 {
     for (uint32_t i = 0; i < map->head.field_count; i++) {
@@ -83,7 +89,9 @@ static int read_map(const struct stat_map *map, const char *tag, struct set *set
         if (field->kind != SPATE_STAT_HISTOGRAM || (tag != NULL && strcmp(field->name, tag) != 0))
             continue;
         struct spate_histogram *sum = find(set, field->name);
-        for (uint32_t shard = 0; sum != NULL && shard < map->head.shard_count; shard++)
+        if (sum == NULL)
+            return no_room(map->path);
+        for (uint32_t shard = 0; shard < map->head.shard_count; shard++)
             stat_map_add_histogram(map, shard, field, sum);
     }
     return 0;
@@ -111,7 +119,13 @@ static int read_log(const char *path, const char *tag, struct set *set)
             struct spate_histogram *sum = find(set, own);
             if (sum != NULL)
                 spate_histogram_add(sum, &one);
+            else
+                status = no_room(path);
         }
+    }
+    if (status == 0 && ferror(file)) { /* a folder, for example */
+        message("hist", "%s: %s", path, strerror(errno));
+        status = EXIT_FAILURE;
     }
     free(line);
     (void)fclose(file);
