@@ -3,12 +3,11 @@
  * (<spate/stat_file.h>).  It stops nobody, and reads what a process has left that crashed. */
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,9 +20,10 @@
 #include "tools/spate/options.h"
 #include "tools/spate/stat_export.h"
 #include "tools/spate/stat_map.h"
+#include "tools/spate/stat_scrape.h"
 #include "tools/spate/stat_screen.h"
 
-enum { INTERVAL_MS = 1000, REQUEST_MAX = 4096, PATIENCE_MS = 2000 };
+enum { INTERVAL_MS = 1000 };
 
 static const char usage_text[] =
     "usage: spate stat FILE|PID [OPTIONS]\n"
@@ -36,7 +36,10 @@ static const char usage_text[] =
     "  --interval MS        between two screens, 100 to 60000 (default: 1000)\n"
     "  --json               all counters and histograms since the start, as JSON, once\n"
     "  --prometheus         the same in Prometheus' exposition format, once\n"
-    "  --listen ADDR:PORT   serves that by HTTP at /metrics, until SIGINT\n";
+    "  --listen ADDR:PORT   serves that by HTTP at /metrics, until SIGINT\n"
+    "\n"
+    "A program that starts again with the same stat_file is followed.  Once it has ended,\n"
+    "scrapers get status 503.\n";
 
 enum what { WHAT_LIVE, WHAT_ONCE, WHAT_JSON, WHAT_PROMETHEUS, WHAT_LISTEN };
 
@@ -115,7 +118,38 @@ static void rest(uint64_t ms)
     (void)nanosleep(&pause, NULL); /* a signal ends it */
 }
 
-static int show(const struct stat_map *map, const struct stat_options *options)
+/* Writes what fits on a terminal of so many rows and columns: a line that is broken, or one too
+ * many, would move the rest. */
+static void write_clipped(const char *text, size_t rows, size_t columns)
+{
+    fputs("\033[H\033[2J", stdout);
+    for (size_t row = 0; row + 1 < rows && *text != '\0'; row++) {
+        size_t size = strcspn(text, "\n");
+        printf("%.*s\n", (int)(size < columns ? size : columns), text);
+        text += size + (text[size] == '\n');
+    }
+}
+
+static void write_screen(const struct stat_reading *before, const struct stat_reading *after,
+                         bool is_terminal)
+{
+    struct winsize window = {.ws_row = 0};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = is_terminal ? open_memstream(&text, &size) : NULL;
+    if (out == NULL) {
+        stat_write_screen(before, after, stdout);
+        return;
+    }
+    stat_write_screen(before, after, out);
+    bool has_size = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0;
+    if (fclose(out) == 0)
+        write_clipped(text, has_size && window.ws_row > 1 ? window.ws_row : SIZE_MAX,
+                      has_size && window.ws_col > 0 ? window.ws_col : SIZE_MAX);
+    free(text);
+}
+
+static int show(struct stat_map *map, const struct stat_options *options)
 {
     struct stat_reading before, after;
     bool is_terminal = isatty(STDOUT_FILENO) == 1 && options->what == WHAT_LIVE;
@@ -125,11 +159,11 @@ static int show(const struct stat_map *map, const struct stat_options *options)
     }
     do {
         rest(options->interval_ms);
+        bool is_new = stat_map_renew(map);
         if (is_stopped || !stat_reading_take(map, &after))
             break;
-        if (is_terminal)
-            fputs("\033[H\033[2J", stdout);
-        stat_write_screen(&before, &after, stdout);
+        if (!is_new) /* otherwise there is nothing to compare with yet */
+            write_screen(&before, &after, is_terminal);
         if (fflush(stdout) != 0)
             is_stopped = 1;
         stat_reading_free(&before);
@@ -137,97 +171,6 @@ static int show(const struct stat_map *map, const struct stat_options *options)
     } while (!is_stopped && options->what == WHAT_LIVE);
     stat_reading_free(&before);
     return ferror(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* ---- For a scraper ---- */
-
-static bool send_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
-        if (sent <= 0)
-            return false;
-        data += sent;
-        size -= (size_t)sent;
-    }
-    return true;
-}
-
-/* Reads up to the end of the request's head.  Returns false for one that is too long, or slow. */
-static bool read_request(int fd, char request[REQUEST_MAX + 1])
-{
-    size_t used = 0;
-    while (used < REQUEST_MAX) {
-        ssize_t got = recv(fd, request + used, REQUEST_MAX - used, 0);
-        if (got <= 0)
-            return false;
-        used += (size_t)got;
-        request[used] = '\0';
-        if (strstr(request, "\r\n\r\n") != NULL)
-            return true;
-    }
-    return false;
-}
-
-static void answer(const struct stat_map *map, int fd)
-{
-    static const char not_found[] =
-        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    char request[REQUEST_MAX + 1], head[256], *text = NULL;
-    size_t size = 0;
-    if (!read_request(fd, request))
-        return;
-    if (strncmp(request, "GET /metrics ", 13) != 0) {
-        (void)send_all(fd, not_found, sizeof(not_found) - 1);
-        return;
-    }
-    FILE *out = open_memstream(&text, &size);
-    if (out == NULL)
-        return;
-    int status = export(map, stat_write_prometheus, out);
-    if (fclose(out) == 0 && status == EXIT_SUCCESS) {
-        int count = snprintf(head, sizeof(head),
-                             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n"
-                             "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-                             size);
-        if (send_all(fd, head, (size_t)count))
-            (void)send_all(fd, text, size);
-    }
-    free(text);
-}
-
-/* One scraper after the other; none of them may take longer than PATIENCE_MS for a read or write.
- */
-static int serve(const struct stat_map *map, const struct stat_options *options)
-{
-    const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
-    struct net_address bound = {.size = sizeof(bound.storage)};
-    char text[NET_TEXT_SIZE];
-    int one = 1;
-    int fd = socket(options->address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd < 0 ||
-        bind(fd, (const struct sockaddr *)&options->address.storage, options->address.size) != 0 ||
-        listen(fd, 16) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound.storage, &bound.size) != 0) {
-        message("stat", "--listen: %s", strerror(errno));
-        return EXIT_FAILURE;
-    }
-    net_format(&bound, text);
-    printf("listening at %s\n", text);
-    (void)fflush(stdout);
-    while (!is_stopped) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        int peer = poll(&ready, 1, 1000) == 1 ? accept4(fd, NULL, NULL, SOCK_CLOEXEC) : -1;
-        if (peer < 0)
-            continue;
-        (void)setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-        (void)setsockopt(peer, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-        answer(map, peer);
-        (void)close(peer);
-    }
-    (void)close(fd);
-    return EXIT_SUCCESS;
 }
 
 int stat_run(int argc, char **argv)
@@ -265,7 +208,7 @@ int stat_run(int argc, char **argv)
     else if (options.what == WHAT_PROMETHEUS)
         status = export(&map, stat_write_prometheus, stdout);
     else if (options.what == WHAT_LISTEN)
-        status = serve(&map, &options);
+        status = stat_scrape_serve(&map, &options.address, &is_stopped);
     else
         status = show(&map, &options);
     stat_map_close(&map);

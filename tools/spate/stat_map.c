@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,9 @@
 #include <unistd.h>
 
 enum { TRIES_MAX = 1000, FIELDS_MAX = 4096, SHARDS_MAX = 4096 };
+
+/* Of all shards together, without histograms: a file may claim any size. */
+#define COPY_SIZE_MAX (UINT64_C(256) << 20)
 
 /* ---- Finding and checking ---- */
 
@@ -68,6 +72,15 @@ static bool is_text(const char *text, size_t size)
     return used < size;
 }
 
+/* Returns whether a text is a name as the counters have, which needs no quotes anywhere. */
+static bool is_name(const char *text, size_t size)
+{
+    for (const char *c = text; is_text(text, size) && *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c) && *c != '_' && *c != '/')
+            return false;
+    return is_text(text, size);
+}
+
 /* Returns whether [at, at + size) is within [0, limit), without overflow. */
 static bool is_within(uint64_t at, uint64_t size, uint64_t limit)
 {
@@ -80,8 +93,9 @@ static const char *check_field(struct stat_map *map, const struct spate_stat_fie
     bool is_of_conn = field->part == SPATE_STAT_CONN;
     bool is_histogram = field->kind == SPATE_STAT_HISTOGRAM;
     uint64_t size = is_histogram ? sizeof(struct spate_histogram) : sizeof(uint64_t);
-    if (!is_text(field->name, sizeof(field->name)) || !is_text(field->unit, sizeof(field->unit)))
-        return "a name in it has no end";
+    if (!is_name(field->name, sizeof(field->name)) || field->name[0] == '\0' ||
+        !is_name(field->unit, sizeof(field->unit)))
+        return "a name in it is none";
     if (field->offset % sizeof(uint64_t) != 0 ||
         !is_within(field->offset, size, is_of_conn ? head->conn_size : head->shard_size))
         return "a field of it lies outside";
@@ -118,7 +132,13 @@ static const char *check(struct stat_map *map)
                     is_within(head->conns_offset, conns_size, head->shard_size);
     if (!is_sound)
         return "its head is broken";
-    map->fields = (const struct spate_stat_field *)(const void *)(map->bytes + head->fields_at);
+    if (!is_text(head->library, sizeof(head->library)))
+        return "a name in it is none";
+    size_t fields_size = head->field_count * sizeof(struct spate_stat_field);
+    map->fields = malloc(fields_size + 1);
+    if (map->fields == NULL)
+        return strerror(ENOMEM);
+    memcpy(map->fields, map->bytes + head->fields_at, fields_size);
     map->copy_size = head->shard_size;
     for (uint32_t i = 0; i < head->field_count; i++) {
         const char *why = check_field(map, &map->fields[i]);
@@ -130,7 +150,46 @@ static const char *check(struct stat_map *map)
         if (map->fields[i].part != SPATE_STAT_CONN && map->fields[i].kind != SPATE_STAT_HISTOGRAM &&
             !is_within(map->fields[i].offset, sizeof(uint64_t), map->copy_size))
             return "a field of it lies outside";
-    return is_within(head->conns_offset, conns_size, map->copy_size) ? NULL : "its head is broken";
+    return is_within(head->conns_offset, conns_size, map->copy_size) &&
+                   head->shard_count * map->copy_size <= COPY_SIZE_MAX
+               ? NULL
+               : "its head is broken";
+}
+
+/* Reading a page behind the end of a file that was cut off raises SIGBUS.  Nothing can be done
+ * about it but to say so. */
+static void on_cut(int number)
+{
+    static const char text[] = "spate: the file was cut off while it was read\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+    _exit(EXIT_FAILURE);
+}
+
+/* Maps the file at ret->path and checks it. */
+static const char *open_path(struct stat_map *ret)
+{
+    int fd = open(ret->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0)
+        return strerror(errno);
+    void *bytes = MAP_FAILED;
+    bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+    if (is_file)
+        bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    if (bytes == MAP_FAILED)
+        return "it is no file of counters";
+    const struct sigaction action = {.sa_handler = on_cut};
+    (void)sigaction(SIGBUS, &action, NULL);
+    ret->bytes = bytes;
+    ret->size = (size_t)status.st_size;
+    ret->device = status.st_dev;
+    ret->inode = status.st_ino;
+    const char *why = check(ret);
+    if (why != NULL)
+        stat_map_close(ret);
+    return why;
 }
 
 const char *stat_map_open(const char *what, struct stat_map *ret)
@@ -142,23 +201,7 @@ const char *stat_map_open(const char *what, struct stat_map *ret)
     } else if ((size_t)snprintf(ret->path, sizeof(ret->path), "%s", what) >= sizeof(ret->path)) {
         return "the path is too long";
     }
-    int fd = open(ret->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    struct stat status;
-    if (fd < 0)
-        return strerror(errno);
-    void *bytes = MAP_FAILED;
-    bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
-    if (is_file)
-        bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    (void)close(fd);
-    if (bytes == MAP_FAILED)
-        return "it is no file of counters";
-    ret->bytes = bytes;
-    ret->size = (size_t)status.st_size;
-    const char *why = check(ret);
-    if (why != NULL)
-        stat_map_close(ret);
-    return why;
+    return open_path(ret);
 }
 
 void stat_map_close(struct stat_map *map)
@@ -166,6 +209,29 @@ void stat_map_close(struct stat_map *map)
     if (map->bytes != NULL)
         (void)munmap((void *)(uintptr_t)map->bytes, map->size);
     map->bytes = NULL;
+    free(map->fields);
+    map->fields = NULL;
+}
+
+bool stat_map_renew(struct stat_map *map)
+{
+    struct stat status;
+    if (stat(map->path, &status) != 0 ||
+        (status.st_dev == map->device && status.st_ino == map->inode))
+        return false;
+    struct stat_map other = {.size = 0};
+    memcpy(other.path, map->path, sizeof(other.path));
+    if (open_path(&other) != NULL)
+        return false; /* it is being made: the next time */
+    stat_map_close(map);
+    *map = other;
+    return true;
+}
+
+bool stat_map_has_ended(const struct stat_map *map)
+{
+    const struct spate_stat_head *head = (const void *)map->bytes;
+    return __atomic_load_n(&head->state, __ATOMIC_RELAXED) == SPATE_STAT_ENDED;
 }
 
 /* ---- Reading ---- */
@@ -186,20 +252,22 @@ static void copy_words(uint8_t *to, const uint8_t *from, uint64_t size)
 
 /* C1 acquire, pairs with the shard's P1: copies a block until it was not written to meanwhile.
  * Returns false if it never is: the process has died in between. */
-static bool copy_block(const struct stat_map *map, uint32_t shard, uint8_t *to)
+static bool copy_block(const struct stat_map *map, uint32_t shard, uint8_t *to, uint32_t *tries)
 {
     const uint8_t *block = block_of(map, shard);
     const uint64_t *sequence = (const uint64_t *)(const void *)block;
-    for (uint32_t i = 0; i < TRIES_MAX; i++) {
+    for (;;) {
         uint64_t before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
         copy_words(to, block, map->copy_size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (before % 2 == 0 && __atomic_load_n(sequence, __ATOMIC_RELAXED) == before)
             return true;
+        if (*tries == 0)
+            return false;
+        *tries -= 1;
         const struct timespec pause = {.tv_nsec = 10000};
         (void)nanosleep(&pause, NULL);
     }
-    return false;
 }
 
 bool stat_view_take(const struct stat_map *map, struct stat_view *ret)
@@ -209,8 +277,9 @@ bool stat_view_take(const struct stat_map *map, struct stat_view *ret)
     if (blocks == NULL)
         return false;
     *ret = (struct stat_view){.map = map, .blocks = blocks};
+    uint32_t tries = TRIES_MAX; /* of all shards together: a dead process is not waited for */
     for (uint32_t i = 0; i < map->head.shard_count; i++)
-        ret->torn_count += !copy_block(map, i, blocks + i * map->copy_size);
+        ret->torn_count += !copy_block(map, i, blocks + i * map->copy_size, &tries);
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     ret->taken_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     return true;

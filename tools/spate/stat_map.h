@@ -5,25 +5,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <spate/stat_file.h>
 
 /* The file in which an engine shows its counters, read from outside.  Everything in it is checked
  * against the size of the file: another process writes it, and may be another version, or broken.
- */
+ * What was checked is copied, because that process may change it afterwards. */
 struct stat_map {
     const uint8_t *bytes;
     size_t size;
-    struct spate_stat_head head; /* a copy: what was checked is what is used */
-    const struct spate_stat_field *fields;
+    struct spate_stat_head head;     /* a copy */
+    struct spate_stat_field *fields; /* a copy */
     uint64_t copy_size; /* of each shard's block: counters and connections, without histograms */
+    dev_t device;       /* what the path named when it was opened */
+    ino_t inode;
     char path[1024];
 };
 
 /* Opens `what`: a path, or the number of a process that has such a file.  Returns NULL, or why it
- * cannot be read: a static string. */
+ * cannot be read: a static string.  From then on a file that is cut off under the reader ends the
+ * program with a message, by SIGBUS. */
 const char *stat_map_open(const char *what, struct stat_map *ret);
 void stat_map_close(struct stat_map *map);
+
+/* Opens the file that has taken the place of this one, if there is one: an engine that starts again
+ * makes a new file at the same path.  Returns whether `*map` is another one now. */
+bool stat_map_renew(struct stat_map *map);
+
+/* Returns whether the engine has ended and said so: what it counted is final. */
+bool stat_map_has_ended(const struct stat_map *map);
 
 /* A copy of all shards at one time. */
 struct stat_view {

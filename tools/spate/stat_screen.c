@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/stat_screen.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -77,11 +78,11 @@ static void write_head(const struct between *b, FILE *out)
 {
     const struct spate_stat_head *head = &b->after->map->head;
     uint64_t published_ns = published_ns_of(b->after);
-    bool is_alive = kill((pid_t)head->pid, 0) == 0;
+    bool is_alive = kill((pid_t)head->pid, 0) == 0 || errno == EPERM; /* another user's */
+    const char *end = stat_map_has_ended(b->after->map) ? " (ended)" : is_alive ? "" : " (gone)";
     double age_s = (double)(b->after->taken_ns - published_ns) / 1e9;
     fprintf(out, "process %" PRIu64 "%s, spate %.16s, %" PRIu32 " shard%s, up %.0f s, ", head->pid,
-            is_alive ? "" : " (gone)", head->library, head->shard_count,
-            head->shard_count == 1 ? "" : "s",
+            end, head->library, head->shard_count, head->shard_count == 1 ? "" : "s",
             (double)(b->after->taken_ns - head->started_ns) / 1e9);
     if (published_ns == 0)
         fputs("nothing published yet", out);
