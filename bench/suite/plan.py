@@ -56,6 +56,7 @@ def lines(is_quick):
                 more=True)
     yield bench('E2 p50', 'latency of a request', 'us', 'rr', 'p50_us')
     yield bench('E2 p99', 'latency of a request', 'us', 'rr', 'p99_us')
+    yield bench('E2 p99.9', 'latency of a request', 'us', 'rr', 'p999_us')
     yield bench('E2 CPU', 'of a request, both sides', 'us', 'rr', 'server.cpu_us_per_request',
                 'client.cpu_us_per_request')
     yield bench('E3', 'fan-in, 16 connections', 'Gbit/s', 'fanin', 'gbps', more=True)

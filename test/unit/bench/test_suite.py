@@ -81,8 +81,13 @@ class Numbers(unittest.TestCase):
             lines = list(plan.lines(is_quick))
             names = [line.name for line in lines]
             self.assertEqual(len(names), len(set(names)))
-            for wanted in ('P1', 'P5', 'C1', 'C4', 'E3', 'E5', 'S1', 'S4 0-RTT'):
+            for group, count in ('P', 5), ('C', 4), ('E', 5), ('S', 4):
+                for number in range(1, count + 1):
+                    self.assertIn(f'{group}{number}', {name.split()[0] for name in names})
+            for wanted in ('S4 full', 'S4 resumed', 'S4 0-RTT', 'message 1 KB', 'message 1000 KB',
+                           '512 x 1', '8192 x 500'):
                 self.assertIn(wanted, names)
+            self.assertLessEqual(set(plan.WRITE_UP), set(names))
             groups = measure.groups_of(lines)
             self.assertEqual(sum(len(members) for _, _, members in groups), len(lines))
             self.assertLess(len(groups), len(lines))
