@@ -18,8 +18,15 @@ import unittest
 import urllib.request
 
 LOADER, PROFILE, SPATE, BENCH = (os.path.abspath(sys.argv.pop(1)) for _ in range(4))
+sys.path.insert(0, os.path.dirname(LOADER))
+import seccomp  # noqa: E402
 HANG_S = 60
 SIZE = 1_000_000
+# Functions that make other calls than they are named after; and what the README says of.
+OF_LIBRARY = {'eventfd': 'eventfd2', 'fork': 'clone', 'futimens': 'utimensat', 'lutimes':
+              'utimensat', 'posix_fallocate': 'fallocate', 'setrlimit': 'prlimit64',
+              'signalfd': 'signalfd4', 'time': 'clock_gettime'}
+UNLISTED = {'perf_event_open'}
 RING = 'io_uring_setup,io_uring_enter,io_uring_register'
 
 
@@ -52,6 +59,24 @@ class Profile(unittest.TestCase):
         for forbidden in ('ptrace', 'mount', 'bpf', 'keyctl', 'process_vm_readv', 'reboot',
                           'init_module', 'unshare', 'setns', 'pivot_root', 'userfaultfd'):
             self.assertNotIn(forbidden, names)
+
+    def test_what_the_programs_call_is_listed(self):
+        """Functions of the C library that are named as their system calls."""
+        known = seccomp.numbers()
+        listed = {name for rule in json.loads(pathlib.Path(PROFILE).read_text())['syscalls']
+                  for name in rule['names']}
+        unlisted, count = set(), 0
+        for folder in 'engine', 'uring', 'crypto', 'tools/spate', 'tools/histogram', 'bench/load':
+            for file in (pathlib.Path(PROFILE).parents[2] / folder).rglob('*.c'):
+                text = re.sub(r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"', '', file.read_text(), flags=re.S)
+                for called, number in re.findall(r'\b([a-z]\w+)\(|\b(?:__NR|SYS)_(\w+)', text):
+                    name = called or number
+                    name = OF_LIBRARY.get(name, name)
+                    count += name in listed
+                    if name in known and name not in listed | UNLISTED:
+                        unlisted.add((name, str(file)))
+        self.assertEqual(unlisted, set())
+        self.assertGreater(count, 300)
 
     def test_what_it_does_not_list_is_refused(self):
         """ptrace (PTRACE_TRACEME): EPERM, and the program goes on."""
