@@ -188,6 +188,14 @@ static bool begin(struct spate_conn *conn)
     return true;
 }
 
+/* The latest that it knows, if none was recorded of it since. */
+static SB_NEVER_INLINE void record_acked(struct spate_shard *shard, struct spate_conn *conn)
+{
+    uint64_t acked_after_ns = sp_conn_take_acked_after_ns(conn->proto);
+    if (acked_after_ns != 0)
+        se_stages_record(&shard->stages, SE_HISTOGRAM_acknowledge_ns, acked_after_ns);
+}
+
 static void deliver_to(struct spate_conn *conn)
 {
     struct spate_shard *shard = conn->shard;
@@ -195,9 +203,8 @@ static void deliver_to(struct spate_conn *conn)
     while (conn->rx_first != SE_RX_NONE) {
         uint32_t count = gather(&shard->rx, conn, batch);
         sp_conn_receive(conn->proto, batch, count, shard->now_ns);
-        uint64_t acked_after_ns = sp_conn_take_acked_after_ns(conn->proto);
-        if (acked_after_ns != 0)
-            se_stages_record(&shard->stages, SE_HISTOGRAM_acknowledge_ns, acked_after_ns);
+        if (SB_UNLIKELY(se_stages_is_recorded(&shard->stages)))
+            record_acked(shard, conn);
         /* What came is taken while it is in the cache, and never much waits in reassembly. */
         if (conn->rx_first != SE_RX_NONE && conn->state == SE_CONN_CONNECTED)
             se_conn_drain(conn);
@@ -438,7 +445,7 @@ void se_rx_run(struct spate_shard *shard)
             on_completion(shard, &batch[i]);
         taken += count;
     } while (count == SE_COMPLETIONS_BATCH && taken < SE_COMPLETIONS_PER_TURN);
-    if (taken > 0)
+    if (taken > 0 && SB_UNLIKELY(se_stages_is_recorded(&shard->stages)))
         se_stages_record(&shard->stages, SE_HISTOGRAM_batch_completions, taken);
     se_strays_take(shard);
     se_strays_ring(shard);

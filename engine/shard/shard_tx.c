@@ -21,6 +21,8 @@
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
 
+_Static_assert((int)SP_TRAIN_COUNT_MAX < (int)SE_STAGES_COUNT_END, "a bucket of its own");
+
 /* A train's tag names its connection and its port.
  *
  *      63            32 31      24 23                     0
@@ -157,7 +159,7 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
             return SENT_ALL;
         }
         *bytes += train.size;
-        se_stages_record(&shard->stages, SE_HISTOGRAM_train_datagrams, train.count);
+        se_stages_record_count(&shard->stages, SE_HISTOGRAM_train_datagrams, train.count);
         conn->depart.last_ns = train.depart_ns;
         flow_on_sent(conn, &train, share->join_count);
         /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery

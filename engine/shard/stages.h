@@ -5,6 +5,7 @@
 #include <spate/counters.h>
 #include <spate/histogram.h>
 
+#include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 
 struct spate_shard;
@@ -14,6 +15,11 @@ struct spate_shard;
 
 enum se_histogram {
     SPATE_SHARD_HISTOGRAMS(SE_HISTOGRAM_ENUM) SE_HISTOGRAM_COUNT,
+};
+
+enum {
+    SE_STAGES_TURNS = 7, /* one of so many turns reads the clock for stages */
+    SE_STAGES_COUNT_END = 2 << SPATE_HISTOGRAM_SUB_BITS,
 };
 
 /* Where the turn is, and when.  A time of 0: that stage has nothing to record. */
@@ -38,6 +44,27 @@ static inline void se_stages_record(struct se_stages *stages, enum se_histogram 
 {
     if (SB_LIKELY(stages->histograms != NULL))
         spate_histogram_record(&stages->histograms[which], value);
+}
+
+/* Returns whether this turn is the one in so many of which everything is recorded. */
+static inline bool se_stages_is_recorded(const struct se_stages *stages)
+{
+    return stages->turns_left == SE_STAGES_TURNS;
+}
+
+/* Records a count below SE_STAGES_COUNT_END, which is the number of its bucket too. */
+static inline void se_stages_record_count(struct se_stages *stages, enum se_histogram which,
+                                          uint32_t count)
+{
+    SB_DEBUG_ASSERT(count < SE_STAGES_COUNT_END);
+    if (SB_UNLIKELY(stages->histograms == NULL))
+        return;
+    struct spate_histogram *h = &stages->histograms[which];
+    h->counts[count]++;
+    h->count++;
+    h->sum += count;
+    h->min = SB_MIN(h->min, count);
+    h->max = SB_MAX(h->max, count);
 }
 
 /* What the steps below do in a turn that is sampled, and in the one behind it. */

@@ -187,7 +187,8 @@
 
 /* The histograms of a shard: spate_shard_histogram().  The end of a name is its unit.  The first
  * seven follow a datagram through the shard.  One clock reading serves all of a turn: each seventh
- * turn records one value for each of the stages from open_ns to submit_ns, if it has them. */
+ * turn records one value for each of the stages from open_ns to submit_ns, if it has them; and
+ * acknowledge_ns and batch_completions. */
 #define SPATE_SHARD_HISTOGRAMS(X) \
     X(receive_ns)        /* the kernel has it -> the shard sees it; with receive_stamps */ \
     X(open_ns)           /* .. -> all packets of the turn are decrypted and processed */ \
@@ -195,10 +196,10 @@
     X(answer_ns)         /* .. -> the next turn begins, with what the application has queued */ \
     X(seal_ns)           /* a turn begins -> its packets are encrypted */ \
     X(submit_ns)         /* .. -> the kernel has taken them; a turn that sleeps at once: none */ \
-    X(acknowledge_ns)    /* a packet is made -> its ACK is seen; one per batch of a connection */ \
+    X(acknowledge_ns)    /* a packet is made -> its ACK is seen; the latest of a connection */ \
     X(turn_ns)           /* from one wait to the next, the application's time included */ \
     X(train_datagrams)   /* datagrams per sendmsg */ \
-    X(batch_completions) /* completions per turn that had any */
+    X(batch_completions) /* completions of a turn that had any */
 
 /* clang-format on */
 
