@@ -283,6 +283,7 @@ def an_engine_that_starts_again_is_followed(folder, _):
     where = folder / 'again'
     where.mkdir()
     first = Engine(where)
+    second = None
     path = folder / 'fixed.stat'
     os.link(first.file, path)
     with Exporter(path) as exporter, subprocess.Popen(
@@ -301,6 +302,8 @@ def an_engine_that_starts_again_is_followed(folder, _):
             second.end()
         finally:
             screen.kill()
+            for left in filter(None, (first, second)):
+                left.process.kill()
 
 
 def a_small_terminal_shows_what_fits(_, engine):
@@ -367,7 +370,7 @@ def main():
                     subprocess.TimeoutExpired) as error:
                 print(f'not ok - {test.__name__}: {error!r}')
                 failed += 1
-        engine.end()
+        engine.end(signal.SIGKILL)
     return 1 if failed else 0
 
 
