@@ -256,6 +256,12 @@ static inline void se_conn_want_send(struct spate_conn *conn)
     if (!sb_link_is_in(&conn->send_pending_link))
         se_conn_join_pending(conn);
 }
+/* Marks the connection if the peer gets credit for streams: nothing else may be sent for long. */
+static inline void se_conn_send_credit(struct spate_conn *conn)
+{
+    if (sp_conn_owes_streams(conn->proto))
+        se_conn_want_send(conn);
+}
 /* Marks the connection: it may have something to send, and events. */
 void se_conn_touch(struct spate_conn *conn);
 /* Marks the connection: it may have events. */

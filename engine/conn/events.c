@@ -24,8 +24,7 @@ enum {
 void se_events_processed(struct se_events *events)
 {
     /* The places of events that were taken, or dropped, are free from now on.  Without this a turn
-     * could wait with events pending, because the application took exactly those that there were.
-     */
+     * could wait with events pending, because the application took all those that there were. */
     if (se_events_count(events) == 0) {
         events->head = 0;
         events->tail = 0;
@@ -456,6 +455,7 @@ void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
         break;
     case SP_EVENT_STREAM_CLOSED:
         (void)push_of_stream(conn, SPATE_EVENT_STREAM_CLOSED, reported);
+        se_conn_send_credit(conn);
         break;
     default:
         translate_rare(conn, reported);

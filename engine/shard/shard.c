@@ -410,14 +410,15 @@ static int turn(struct spate_shard *shard, uint64_t wait_ns)
     bool is_closing = se_shutdown_run(shard);
     bool is_renewing = se_cids_run(shard);
     se_shard_drain(shard); /* before anything more is acknowledged to the peer */
-    bool is_more = se_shard_send(shard);
+    se_shard_send(shard);
     se_stages_on_sealed(shard, &shard->stages);
     se_shard_drain(shard); /* events that posts, API calls and sending have raised */
     se_channels_flush(shard);
-    /* A post that already ran in this turn must also prevent waiting. */
+    /* A post that already ran in this turn must also prevent waiting; so must what the events have
+     * given connections to send. */
     bool had_asks = se_asks_run(shard);
-    bool is_busy = had_posts || had_asks || is_more || is_closing || is_renewing ||
-                   se_shard_has_leftovers(shard);
+    bool is_busy = had_posts || had_asks || is_closing || is_renewing ||
+                   se_shard_has_more_to_send(shard) || se_shard_has_leftovers(shard);
 
     se_shard_maintain(shard);
     int error = se_shard_wait(shard, is_busy ? 0 : wait_ns);

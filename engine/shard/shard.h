@@ -251,8 +251,12 @@ void se_shard_close_queues(struct spate_shard *shard);
 /* Ends all operations in the kernel.  Call once, on the shard's thread. */
 void se_shard_stop(struct spate_shard *shard);
 
-/* Sends the trains of connections.  Returns true if there is more to send and a free slot. */
-bool se_shard_send(struct spate_shard *shard);
+/* Sends the trains of connections. */
+void se_shard_send(struct spate_shard *shard);
+
+/* Returns true if there is more to send, and the last se_shard_send() did not lack a slot: a turn
+ * must not wait. */
+bool se_shard_has_more_to_send(const struct spate_shard *shard);
 
 /* Returns true if a turn has something to do that it has not done before: it must not wait. */
 bool se_shard_has_leftovers(const struct spate_shard *shard);

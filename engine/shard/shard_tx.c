@@ -400,12 +400,17 @@ static enum outcome send_all(struct spate_shard *shard, bool *ret_is_more)
     return outcome;
 }
 
-bool se_shard_send(struct spate_shard *shard)
+void se_shard_send(struct spate_shard *shard)
 {
     bool is_more = false;
     shard->is_short_of_slots = send_all(shard, &is_more) == NO_SLOT;
     shard->has_more_in_line = is_more;
-    return !shard->is_short_of_slots && (is_more || !sb_list_is_empty(&shard->send_pending));
+}
+
+bool se_shard_has_more_to_send(const struct spate_shard *shard)
+{
+    return !shard->is_short_of_slots &&
+           (shard->has_more_in_line || !sb_list_is_empty(&shard->send_pending));
 }
 
 int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)

@@ -248,8 +248,7 @@ enum sp_early_state {
     SP_EARLY_REJECTED,
 };
 enum sp_early_state sp_conn_early(const struct sp_conn *conn);
-/* Returns whether bytes or the end of a peer's stream came in 0-RTT packets; false if there is no
- * such stream. */
+/* Returns whether bytes or the end of a stream of the peer, if there is one, came in 0-RTT. */
 bool sp_conn_stream_is_early(const struct sp_conn *conn, uint64_t id);
 
 bool sp_conn_is_closed(const struct sp_conn *conn); /* closing, draining or drained */
@@ -381,6 +380,8 @@ void *sp_conn_stream_user(const struct sp_conn *conn, uint64_t id);
 
 /* Returns how many streams exist, of both sides and both kinds. */
 uint64_t sp_conn_stream_count(const struct sp_conn *conn);
+/* Returns whether a MAX_STREAMS frame waits to be sent. */
+bool sp_conn_owes_streams(const struct sp_conn *conn);
 /* Returns whether sp_conn_open() has opened a stream. */
 bool sp_conn_has_opened(const struct sp_conn *conn);
 

@@ -391,6 +391,11 @@ void *sp_conn_stream_user(const struct sp_conn *conn, uint64_t id)
     return stream != NULL ? stream->user : NULL;
 }
 
+bool sp_conn_owes_streams(const struct sp_conn *conn)
+{
+    return conn->limits[false].grant == SP_GRANT_DUE || conn->limits[true].grant == SP_GRANT_DUE;
+}
+
 uint64_t sp_conn_stream_count(const struct sp_conn *conn)
 {
     return conn->streams.count;
