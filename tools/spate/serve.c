@@ -462,6 +462,7 @@ int serve_run(int argc, char **argv)
     }
     if (options.hand_over != NULL && server.engine != NULL)
         replace_end(&server.replace);
+    files_server_stop(&server.cp);
     spate_engine_destroy(server.engine);
     http3_destroy(server.http3);
     spate_tls_destroy(server.tls);

@@ -2,6 +2,7 @@
 #include "tools/spate/files/core.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "tools/spate/share.h"
@@ -13,11 +14,18 @@ bool files_core_init(struct files_core *ret, uint64_t memory_max)
     *ret = (struct files_core){.memory_max = memory_max, .memory_left = memory_max};
     ret->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
     TAILQ_INIT(&ret->waiting);
+    files_worker_init(&ret->worker);
     return ret->digest != NULL;
+}
+
+void files_core_stop(struct files_core *core)
+{
+    files_worker_stop(&core->worker);
 }
 
 void files_core_deinit(struct files_core *core)
 {
+    files_worker_deinit(&core->worker);
     EVP_MD_free(core->digest);
     core->digest = NULL;
 }
@@ -67,6 +75,19 @@ void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer)
     free(buffer);
 }
 
+void files_core_work(struct files_core *core, struct files_lane *lane, struct files_buffer *buffer,
+                     void (*work)(struct files_job *job), void (*done)(struct files_job *job))
+{
+    buffer->block.job.work = work;
+    buffer->block.job.done = done;
+    files_worker_add(&core->worker, core->shard, lane, &buffer->block.job);
+}
+
+struct files_buffer *files_buffer_of(struct files_job *job)
+{
+    return (struct files_buffer *)((char *)job - offsetof(struct files_buffer, block.job));
+}
+
 int files_buffer_send(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
                       struct files_buffer *buffer, bool fin)
 {
@@ -113,6 +134,7 @@ void files_core_leave(struct files_core *core, struct files_waiter *waiter)
 
 bool files_core_retry(struct files_core *core)
 {
+    files_worker_reap(&core->worker);
     /* Some of them, each once: one that still cannot go on is last then. */
     struct files_waiter *last = TAILQ_LAST(&core->waiting, files_waiting);
     for (int i = 0; i < RETRIED_MAX; i++) {

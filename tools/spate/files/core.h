@@ -10,6 +10,7 @@
 #include <spate/spate.h>
 
 #include "tools/spate/files/wire.h"
+#include "tools/spate/files/worker.h"
 
 /* Who waits for memory, and what it does then. */
 struct files_waiter {
@@ -36,14 +37,29 @@ struct files_core {
     uint64_t queued_bytes; /* given to the library to be sent */
     /* Who has something to send and no memory, the oldest first. */
     TAILQ_HEAD(files_waiting, files_waiter) waiting;
+    struct files_worker worker;
 };
 
-/* Returns false without OpenSSL's digest. */
+/* Returns false without OpenSSL's digest.  `shard` is to be set before a large file is moved, and
+ * files_core_stop() called before it is destroyed. */
 bool files_core_init(struct files_core *ret, uint64_t memory_max);
+void files_core_stop(struct files_core *core);
 void files_core_deinit(struct files_core *core);
+
+/* A range of a large file, in a buffer, on the worker's thread. */
+struct files_block {
+    struct files_job job;
+    void *owner;         /* a source or a sink */
+    const uint8_t *data; /* to be written: in the buffer */
+    size_t size;
+    uint64_t at;  /* of the file */
+    bool is_last; /* of those to be read */
+    int error;    /* 0 or a negative errno */
+};
 
 /* Bytes that are lent to the library, the tag of a send. */
 struct files_buffer {
+    struct files_block block;  /* what the worker does with them */
     struct files_share *share; /* or NULL */
     uint64_t size;             /* that count against the memory */
     size_t used;
@@ -64,6 +80,12 @@ bool files_core_allows(const struct files_core *core, const struct files_share *
 struct files_buffer *files_buffer_message(struct files_core *core, size_t size);
 void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer);
 
+/* Gives the block of a buffer to the worker: `work` runs there, `done` in the shard's thread, in
+ * the order of these calls.  files_buffer_of() returns the buffer of their argument. */
+void files_core_work(struct files_core *core, struct files_lane *lane, struct files_buffer *buffer,
+                     void (*work)(struct files_job *job), void (*done)(struct files_job *job));
+struct files_buffer *files_buffer_of(struct files_job *job);
+
 /* Sends the `used` bytes of a buffer, which the library owns then until SPATE_EVENT_SENT; on
  * failure it is destroyed.  Returns what spate_stream_send() returns. */
 int files_buffer_send(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
@@ -79,7 +101,8 @@ bool files_buffer_answer(struct files_core *core, struct spate_conn *conn, uint6
 void files_core_wait(struct files_core *core, struct files_waiter *waiter);
 void files_core_leave(struct files_core *core, struct files_waiter *waiter);
 
-/* Lets some of those go on that wait for memory.  Returns true if some still do. */
+/* Goes on with blocks that the worker is done with, and lets some of those go on that wait for
+ * memory.  Returns true if some still do. */
 bool files_core_retry(struct files_core *core);
 
 /* Answers with a result; `fin`: as the last message.  Returns what files_buffer_answer() does. */

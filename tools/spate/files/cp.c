@@ -182,6 +182,7 @@ static int copy(bool is_sync, int argc, char **argv)
         stop_forget();
         write_tickets(run);
     }
+    files_core_stop(&run->core);
     spate_engine_destroy(run->engine);
     spate_tls_destroy(run->tls);
     cp_plan_deinit(run);

@@ -44,6 +44,7 @@ struct cp_stream {
     bool has_source;
     bool has_sink;
     bool is_answered; /* the last message has come */
+    bool is_closed;   /* but its last blocks are with the worker */
     struct files_inbox inbox;
     struct files_source source;
     struct files_sink sink;
@@ -168,6 +169,9 @@ void cp_stream_give_up(struct cp_stream *stream, enum files_status status);
 /* Opens the part of a large file from the server, and finds out which chunks are there. */
 enum files_status cp_large_open(struct cp_run *run, struct cp_large *large,
                                 const struct files_item *item);
+
+/* The connection has closed: waits for the worker. */
+void cp_streams_settle(struct cp_run *run);
 
 /* Handles an event of a stream.  Releases its slice. */
 void cp_stream_event(struct cp_stream *stream, struct spate_event *event);

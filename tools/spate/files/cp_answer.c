@@ -152,11 +152,23 @@ static bool on_result(void *user, const struct files_message *message)
     return true;
 }
 
+static void stream_destroy(struct cp_stream *stream);
+
+static void on_step(void *user)
+{
+    struct cp_stream *stream = user;
+    if (stream->is_closed && stream->sink.has_ended)
+        stream_destroy(stream);
+}
+
 bool cp_stream_sink(struct cp_stream *stream)
 {
     struct cp_run *run = stream->run;
-    const struct files_sink_owner owner = {
-        .user = stream, .on_head = on_head, .on_item = on_item, .on_message = on_result};
+    const struct files_sink_owner owner = {.user = stream,
+                                           .on_head = on_head,
+                                           .on_item = on_item,
+                                           .on_message = on_result,
+                                           .on_step = on_step};
     stream->has_sink =
         files_sink_init(&stream->sink, &run->core, &run->beneath, run->conn, stream->id, &owner);
     return stream->has_sink;
@@ -336,6 +348,27 @@ static void stream_destroy(struct cp_stream *stream)
     free(stream);
 }
 
+/* Its last event has come. */
+static void end_stream(struct cp_stream *stream)
+{
+    stream->is_closed = true;
+    if (!stream->has_sink || !files_sink_closed(&stream->sink))
+        stream_destroy(stream); /* else by on_step() */
+}
+
+void cp_streams_settle(struct cp_run *run)
+{
+    struct cp_stream *stream = LIST_FIRST(&run->streams);
+    while (stream != NULL) {
+        struct cp_stream *next = LIST_NEXT(stream, link);
+        if (stream->is_closed) {
+            files_sink_settle(&stream->sink);
+            stream_destroy(stream);
+        }
+        stream = next;
+    }
+}
+
 static void on_sent(struct cp_stream *stream, const struct spate_event *event)
 {
     if (stream->has_source)
@@ -376,7 +409,7 @@ void cp_stream_event(struct cp_stream *stream, struct spate_event *event)
             files_source_abort(&stream->source, FILES_CANCELLED);
         break;
     case SPATE_EVENT_STREAM_CLOSED:
-        stream_destroy(stream);
+        end_stream(stream);
         break;
     default:
         break;

@@ -184,6 +184,7 @@ static void on_closed(struct cp_run *run, const struct spate_close *close)
     bool is_deaf =
         close->kind == SPATE_CLOSE_UNREACHABLE || close->kind == SPATE_CLOSE_HANDSHAKE_TIMEOUT;
     bool was_connected = run->is_connected;
+    cp_streams_settle(run);
     run->conn = NULL;
     run->may_ask = run->is_connected = false;
     if (!was_connected && is_deaf && connect_next(run))

@@ -29,6 +29,11 @@ bool files_server_init(struct files_server *ret, struct spate_shard *shard, int 
     return is_good;
 }
 
+void files_server_stop(struct files_server *server)
+{
+    files_core_stop(&server->core);
+}
+
 void files_server_deinit(struct files_server *server)
 {
     struct files_target *target;
@@ -356,16 +361,25 @@ static void on_sent(struct files_server *server, struct files_stream *stream,
 
 static void on_closed(struct files_server *server, struct spate_event *event)
 {
+    struct files_session *session = event->conn_user;
+    struct files_stream *stream;
+    while (session != NULL && (stream = LIST_FIRST(&session->streams)) != NULL) {
+        files_sink_settle(&stream->sink);
+        stream_destroy(stream);
+    }
     files_push_sweep(server, event->conn_user);
     free(event->conn_user);
 }
 
-static void on_stream_closed(struct files_server *server, struct files_stream *stream)
+void files_stream_end(struct files_stream *stream)
 {
     const struct files_session *session = stream->session;
+    stream->is_closed = true;
+    if (stream->has_sink && files_sink_closed(&stream->sink))
+        return; /* comes back by on_step() */
     stream_destroy(stream);
-    files_push_sweep(server, NULL);
-    files_push_trim(server, session);
+    files_push_sweep(session->server, NULL);
+    files_push_trim(session->server, session);
 }
 
 void files_server_event(struct files_server *server, struct spate_event *event)
@@ -406,7 +420,7 @@ void files_server_event(struct files_server *server, struct spate_event *event)
         break;
     case SPATE_EVENT_STREAM_CLOSED:
         if (stream != NULL)
-            on_stream_closed(server, stream);
+            files_stream_end(stream);
         break;
     case SPATE_EVENT_CLOSED:
         on_closed(server, event);

@@ -18,6 +18,7 @@ struct files_server {
 
 /* `root` is the caller's.  Returns false without OpenSSL's digest. */
 bool files_server_init(struct files_server *ret, struct spate_shard *shard, int root);
+void files_server_stop(struct files_server *server); /* before the shard is destroyed */
 void files_server_deinit(struct files_server *server);
 
 /* Takes a connection that has the protocol, at its first event.  Its events have a conn_user from

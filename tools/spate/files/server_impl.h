@@ -31,6 +31,7 @@ struct files_stream {
     enum files_mode mode;
     bool has_source;
     bool has_sink;
+    bool is_closed; /* .. but its last blocks are with the worker */
     struct files_inbox inbox;
     struct files_walk *walk;
     uint32_t list_count;        /* items of the list so far */
@@ -45,6 +46,9 @@ bool files_push_begin(struct files_stream *stream);
 
 /* Answers at the end of the items. */
 void files_push_end(struct files_stream *stream);
+
+/* Frees a stream that has ended. */
+void files_stream_end(struct files_stream *stream);
 
 /* Returns FILES_OK if the server takes in something at a path. */
 enum files_status files_push_may_write(const struct files_server *server, const char *path);

@@ -27,18 +27,19 @@ enum files_status files_push_may_write(const struct files_server *server, const 
 static void take_over(struct files_target *target, struct files_session *session)
 {
     struct files_session *before = target->owner;
-    struct files_stream *stream;
     if (before == session)
         return;
     target->owner = session;
-    if (before == NULL)
-        return;
-    LIST_FOREACH(stream, &before->streams, link)
-    {
-        if (!stream->has_sink || stream->sink.target != target)
-            continue;
-        files_sink_fail(&stream->sink, FILES_CANCELLED);
-        files_push_end(stream);
+    struct files_stream *stream = before != NULL ? LIST_FIRST(&before->streams) : NULL;
+    while (stream != NULL) {
+        struct files_stream *next = LIST_NEXT(stream, link);
+        if (stream->has_sink && stream->sink.target == target) {
+            files_sink_fail(&stream->sink, FILES_CANCELLED);
+            files_push_end(stream);
+            if (stream->is_closed)
+                files_stream_end(stream);
+        }
+        stream = next;
     }
 }
 
@@ -129,11 +130,23 @@ static bool on_message(void *user, const struct files_message *message)
     return false;
 }
 
+static void on_step(void *user)
+{
+    struct files_stream *stream = user;
+    if (stream->sink.has_ended)
+        files_push_end(stream);
+    if (stream->sink.has_ended && stream->is_closed)
+        files_stream_end(stream);
+}
+
 bool files_push_begin(struct files_stream *stream)
 {
     struct files_server *server = stream->session->server;
-    const struct files_sink_owner owner = {
-        .user = stream, .on_head = on_head, .on_item = on_item, .on_message = on_message};
+    const struct files_sink_owner owner = {.user = stream,
+                                           .on_head = on_head,
+                                           .on_item = on_item,
+                                           .on_message = on_message,
+                                           .on_step = on_step};
     stream->mode = MODE_PUSH;
     stream->has_sink = files_sink_init(&stream->sink, &server->core, &server->beneath,
                                        stream->session->conn, stream->id, &owner);

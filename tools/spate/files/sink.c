@@ -6,6 +6,11 @@
  * stream, one after the other; what was on its way comes as slices before.  No slice comes after
  * lent memory, so a piece is the last item of its stream.
  *
+ * A buffer that is full goes to the worker, which hashes and writes it, and is lent again after
+ * that.  What cannot go there because its memory goes back, bytes of slices and of the extents
+ * that end within a buffer, is hashed and written at once, when the worker has done what is before
+ * it.  So the hash belongs to the worker while something is pending, and to the shard else.
+ *
  * The file is not mapped: for a new page of a tmpfs the kernel takes twice as long to fill it with
  * zeros, map it and unmap it as to copy into it from the cache. */
 
@@ -38,8 +43,19 @@ static void leave_target(struct files_sink *sink)
     sink->unwritten_size = 0;
 }
 
+/* Waits for the worker. */
+static void drain(struct files_sink *sink)
+{
+    bool was_draining = sink->is_draining;
+    sink->is_draining = true;
+    files_worker_drain(&sink->core->worker, &sink->lane);
+    sink->is_draining = was_draining;
+}
+
 void files_sink_deinit(struct files_sink *sink)
 {
+    sink->has_ended = true;
+    drain(sink);
     leave_target(sink);
     for (uint32_t i = 0; i < FILES_LENT_MAX; i++)
         files_buffer_destroy(sink->core, sink->lent[i]);
@@ -65,7 +81,9 @@ void files_sink_fail(struct files_sink *sink, enum files_status status)
     if (sink->has_ended)
         return;
     sink->has_ended = true;
-    (void)spate_stream_stop(sink->conn, sink->stream_id, status);
+    drain(sink);
+    if (!sink->is_closed)
+        (void)spate_stream_stop(sink->conn, sink->stream_id, status);
     if (sink->in_data)
         end_item(sink, sink->is_refused ? sink->refusal : status);
 }
@@ -135,16 +153,27 @@ static enum files_status finish_piece(struct files_sink *sink)
     return files_status_of(files_target_chunk_done(sink->target, index));
 }
 
-/* Writes what was taken.  Returns false if that fails: the sink has ended. */
+static int hash_and_write(struct files_sink *sink, const uint8_t *data, size_t size, uint64_t at)
+{
+    if (EVP_DigestUpdate(sink->hash, data, size) != 1)
+        return -EIO;
+    return files_target_write(sink->target, data, size, at);
+}
+
+/* Hashes and writes what was taken, after the worker.  Returns false if that fails: the sink has
+ * ended. */
 static bool write_out(struct files_sink *sink)
 {
     size_t size = sink->unwritten_size;
     sink->unwritten_size = 0;
-    int e =
-        size > 0 ? files_target_write(sink->target, sink->unwritten, size, sink->unwritten_at) : 0;
-    if (e != 0)
-        files_sink_fail(sink, files_status_of(e));
-    return e == 0;
+    if (size == 0 || sink->has_ended)
+        return !sink->has_ended;
+    drain(sink);
+    if (sink->error == 0)
+        sink->error = hash_and_write(sink, sink->unwritten, size, sink->unwritten_at);
+    if (sink->error != 0)
+        files_sink_fail(sink, files_status_of(sink->error));
+    return sink->error == 0;
 }
 
 /* Takes data for the file at `at`.  Bytes that follow each other in memory and in the file are
@@ -160,9 +189,31 @@ static bool take_run(struct files_sink *sink, const uint8_t *data, size_t size, 
         sink->unwritten_at = at;
     }
     sink->unwritten_size += size;
-    if (EVP_DigestUpdate(sink->hash, data, size) != 1)
-        sink->is_refused = true;
     return true;
+}
+
+/* Ends the piece when all of it is hashed and written. */
+static void try_to_finish(struct files_sink *sink)
+{
+    if (!sink->is_taken || sink->has_ended || sink->unwritten_size > 0 || sink->lane.pending > 0)
+        return;
+    if (sink->error != 0) {
+        files_sink_fail(sink, files_status_of(sink->error));
+        return;
+    }
+    sink->is_taken = false;
+    end_item(sink, finish_piece(sink));
+    sink->has_ended = sink->has_ended || sink->has_fin;
+}
+
+/* Something follows the piece.  Returns false if the sink has ended. */
+static bool finish_now(struct files_sink *sink)
+{
+    if (!write_out(sink))
+        return false;
+    drain(sink);
+    try_to_finish(sink);
+    return !sink->has_ended;
 }
 
 /* Takes bytes of the piece. */
@@ -193,8 +244,7 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
     sink->taken += now;
     *data += now;
     *size -= now;
-    if (sink->taken == whole(item) && write_out(sink))
-        end_item(sink, finish_piece(sink));
+    sink->is_taken = sink->taken == whole(item);
 }
 
 /* Lends a buffer for the bytes that come next, or destroys it.  Returns 0 or a negative errno:
@@ -204,9 +254,10 @@ static int lend(struct files_sink *sink, uint32_t index, uint64_t *ret_offset)
     struct files_buffer *buffer = sink->lent[index];
     uint64_t left = whole(&sink->item) - sink->lent_to;
     size_t size = left < LENT_SIZE ? (size_t)left : LENT_SIZE;
-    int e = size == 0 ? -ENODATA
-                      : spate_stream_receive_into(sink->conn, sink->stream_id, buffer->data, size,
-                                                  (uintptr_t)buffer, ret_offset);
+    bool may_come = size > 0 && sink->in_data && !sink->has_ended && !sink->is_closed;
+    int e = may_come ? spate_stream_receive_into(sink->conn, sink->stream_id, buffer->data, size,
+                                                 (uintptr_t)buffer, ret_offset)
+                     : -ENODATA;
     if (e == 0) {
         sink->lent_to += size;
         return 0;
@@ -240,6 +291,56 @@ static void begin_to_lend(struct files_sink *sink)
         if (i == 0) /* those before come as slices */
             sink->lent_to += from - sink->data_at;
     }
+}
+
+/* ---- The worker ---- */
+
+static void write_block(struct files_job *job)
+{
+    struct files_block *block = &files_buffer_of(job)->block;
+    block->error = hash_and_write(block->owner, block->data, block->size, block->at);
+}
+
+/* Finds a buffer that was lent, or returns FILES_LENT_MAX. */
+static uint32_t find_lent(const struct files_sink *sink, uint64_t tag)
+{
+    uint32_t index = 0;
+    while (index < FILES_LENT_MAX && (tag == 0 || (uintptr_t)sink->lent[index] != tag))
+        index++;
+    return index;
+}
+
+/* Lends a buffer again that has come back, or destroys it. */
+static void lend_again(struct files_sink *sink, struct files_buffer *buffer)
+{
+    if (lend(sink, find_lent(sink, (uintptr_t)buffer), NULL) == -ENOBUFS && !has_lent(sink))
+        sink->error = -ENOBUFS; /* nothing would come any more */
+}
+
+static void block_is_written(struct files_job *job)
+{
+    struct files_buffer *buffer = files_buffer_of(job);
+    struct files_sink *sink = buffer->block.owner;
+    if (sink->error == 0)
+        sink->error = buffer->block.error;
+    lend_again(sink, buffer);
+    if (sink->is_draining)
+        return;
+    if (sink->error != 0)
+        files_sink_fail(sink, files_status_of(sink->error));
+    try_to_finish(sink);
+    sink->owner.on_step(sink->owner.user);
+}
+
+/* A buffer has come back: gives what is in it to the worker. */
+static void write_buffer(struct files_sink *sink, struct files_buffer *buffer)
+{
+    buffer->block = (struct files_block){.owner = sink,
+                                         .data = sink->unwritten,
+                                         .size = sink->unwritten_size,
+                                         .at = sink->unwritten_at};
+    sink->unwritten_size = 0;
+    files_core_work(sink->core, &sink->lane, buffer, write_block, block_is_written);
 }
 
 static enum files_status begin_piece(struct files_sink *sink)
@@ -318,6 +419,8 @@ static void take(struct files_sink *sink, const uint8_t *data, size_t size, bool
     while (!sink->has_ended) {
         if (sink->in_data && size == 0)
             break;
+        if (sink->is_taken && !finish_now(sink))
+            break;
         if (sink->in_data && sink->target != NULL)
             take_piece(sink, &data, &size);
         else if (sink->in_data)
@@ -327,6 +430,9 @@ static void take(struct files_sink *sink, const uint8_t *data, size_t size, bool
     }
     if (!fin || sink->has_ended)
         return;
+    sink->has_fin = true;
+    if (sink->is_taken)
+        return; /* has_ended follows */
     if (sink->in_data || files_inbox_is_partial(&sink->inbox))
         files_sink_fail(sink, FILES_BAD_MESSAGE);
     sink->has_ended = true;
@@ -336,24 +442,33 @@ void files_sink_data(struct files_sink *sink, const uint8_t *data, size_t size, 
 {
     take(sink, data, size, fin);
     (void)write_out(sink);
+    try_to_finish(sink);
 }
 
 void files_sink_placed(struct files_sink *sink, const struct spate_event *event)
 {
-    uint32_t index = 0;
     take(sink, event->u.placed.data, event->u.placed.size, event->u.placed.fin);
-    if (!event->u.placed.is_returned)
-        return;
-    (void)write_out(sink);
-    while (index < FILES_LENT_MAX && (uintptr_t)sink->lent[index] != event->u.placed.tag)
-        index++;
-    if (index == FILES_LENT_MAX || sink->lent[index] == NULL)
-        return;
-    if (!sink->has_ended && sink->in_data) {
-        if (lend(sink, index, NULL) == -ENOBUFS && !has_lent(sink))
-            files_sink_fail(sink, FILES_BUSY); /* nothing would come any more */
-        return;
+    uint32_t index = find_lent(sink, event->u.placed.tag);
+    if (event->u.placed.is_returned && index < FILES_LENT_MAX) {
+        struct files_buffer *buffer = sink->lent[index];
+        if (sink->unwritten_size > 0 && !sink->has_ended)
+            write_buffer(sink, buffer);
+        else
+            lend_again(sink, buffer);
+        if (sink->error != 0)
+            files_sink_fail(sink, files_status_of(sink->error));
     }
-    files_buffer_destroy(sink->core, sink->lent[index]);
-    sink->lent[index] = NULL;
+    try_to_finish(sink);
+}
+
+bool files_sink_closed(struct files_sink *sink)
+{
+    sink->is_closed = true;
+    return sink->is_taken && !sink->has_ended;
+}
+
+void files_sink_settle(struct files_sink *sink)
+{
+    drain(sink);
+    try_to_finish(sink);
 }

@@ -22,13 +22,15 @@ struct files_sink_owner {
                     enum files_status status);
     /* Gets every other message.  Returns false to end the stream with FILES_BAD_MESSAGE. */
     bool (*on_message)(void *user, const struct files_message *message);
+    /* The worker is done with a block, and the sink may have ended by that.  May destroy it. */
+    void (*on_step)(void *user);
 };
 
 enum { FILES_LENT_MAX = 6 }; /* of the 8 that the library allows */
 
 /* Receives items from a stream.  Small files are written when they are there.  A piece of a large
  * file is decrypted into a few buffers that are used again and again, so that they stay in the
- * cache, and written from there. */
+ * cache, and hashed and written from there, by the worker. */
 struct files_sink {
     struct files_core *core;
     struct files_beneath *beneath;
@@ -52,16 +54,28 @@ struct files_sink {
     uint64_t extent_taken;
     const uint8_t *unwritten; /* data that was taken, in a buffer that is lent */
     size_t unwritten_size;
-    uint64_t unwritten_at; /* of the file */
-    uint64_t offset;       /* of the stream: bytes taken */
-    uint64_t data_at;      /* of the stream: where the data begins */
-    uint64_t lent_to;      /* of data and digest: memory was lent up to here */
-    struct files_buffer *lent[FILES_LENT_MAX];
+    uint64_t unwritten_at;                     /* of the file */
+    uint64_t offset;                           /* of the stream: bytes taken */
+    uint64_t data_at;                          /* of the stream: where the data begins */
+    uint64_t lent_to;                          /* of data and digest: memory was lent up to here */
+    struct files_buffer *lent[FILES_LENT_MAX]; /* or with the worker */
+    struct files_lane lane;
+    bool is_draining; /* done() of blocks does nothing more than take them back */
+    bool is_taken;    /* data and digest of the piece are there, but for the worker */
+    bool has_fin;     /* .. and the end of the stream */
+    bool is_closed;   /* the stream */
+    int error;        /* of the worker: 0 or a negative errno */
 };
 
 bool files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
                      struct spate_conn *conn, uint64_t stream_id,
                      const struct files_sink_owner *owner);
+
+/* Notes SPATE_EVENT_STREAM_CLOSED.  Returns whether the piece is complete but for the worker:
+ * on_step() follows, and files_sink_deinit() may wait until the sink has ended. files_sink_settle()
+ * waits for that, without on_step(). */
+bool files_sink_closed(struct files_sink *sink);
+void files_sink_settle(struct files_sink *sink);
 
 /* After SPATE_EVENT_STREAM_CLOSED. */
 void files_sink_deinit(struct files_sink *sink);

@@ -15,8 +15,6 @@
 #define WANTS_FREE  (UINT64_C(64) << 10) /* bytes of what each client may ask for in any case */
 #define WANTS_PART  8                    /* .. and a part of the memory that is left */
 
-enum { BLOCKS_PER_CALL = 4 }; /* so that other streams need not wait for long */
-
 struct files_want *files_want_create(const char *path, const char *local, const char *target)
 {
     size_t path_size = strlen(path) + 1;
@@ -93,6 +91,8 @@ static void close_file(struct files_source *source)
 static void end(struct files_source *source)
 {
     struct files_want *want;
+    source->has_ended = true;
+    files_worker_drain(&source->core->worker, &source->lane);
     close_file(source);
     files_buffer_destroy(source->core, source->batch);
     source->batch = NULL;
@@ -101,7 +101,6 @@ static void end(struct files_source *source)
         drop_want(source, want);
     }
     files_core_leave(source->core, &source->waiter);
-    source->has_ended = true;
 }
 
 void files_source_deinit(struct files_source *source)
@@ -269,6 +268,7 @@ static int begin_chunk(struct files_source *source, int fd)
         source->fd = fd;
         source->extent = 0;
         source->at = item->extents[0].offset;
+        source->is_asked = false;
     }
     return 0;
 }
@@ -349,39 +349,71 @@ static bool send_next(struct files_source *source)
     return !source->has_ended;
 }
 
-/* Sends the next block of the chunk.  Returns false if that must wait, or the source has ended. */
-static bool send_block(struct files_source *source)
+/* ---- Blocks of a chunk ---- */
+
+/* Reads and hashes one, on the worker's thread. */
+static void read_block(struct files_job *job)
+{
+    struct files_buffer *buffer = files_buffer_of(job);
+    struct files_block *block = &buffer->block;
+    struct files_source *source = block->owner;
+    unsigned int size = FILES_DIGEST_SIZE;
+    int e = read_all(source->fd, buffer->data, block->size, block->at);
+    if (e == 0 && EVP_DigestUpdate(source->hash, buffer->data, block->size) != 1)
+        e = -EIO;
+    if (e == 0 && block->is_last && !is_unchanged(source->fd, &source->item))
+        e = -ESTALE;
+    if (e == 0 && block->is_last &&
+        EVP_DigestFinal_ex(source->hash, buffer->data + block->size, &size) != 1)
+        e = -EIO;
+    block->error = e;
+}
+
+/* Sends it. */
+static void block_is_read(struct files_job *job)
+{
+    struct files_buffer *buffer = files_buffer_of(job);
+    const struct files_block *block = &buffer->block;
+    struct files_source *source = block->owner;
+    int e = block->error;
+    source->reading_bytes -= block->size;
+    if (source->has_ended || e != 0)
+        files_buffer_destroy(source->core, buffer);
+    if (source->has_ended)
+        return;
+    if (e != 0) {
+        files_source_abort(source, files_status_of(e));
+        if (!source->answers)
+            report(source, e);
+        return;
+    }
+    source->core->bytes_out += block->size;
+    if (block->is_last)
+        close_file(source);
+    buffer->used = block->size + (block->is_last ? FILES_DIGEST_SIZE : 0);
+    if (send_buffer(source, buffer))
+        files_source_pump(source);
+}
+
+/* Has the next block of the chunk read.  Returns false if that must wait. */
+static bool ask_for_block(struct files_source *source)
 {
     const struct files_extent *extent = &source->item.extents[source->extent];
     uint64_t left = extent->offset + extent->size - source->at;
     uint64_t size = left < BLOCK_SIZE ? left : BLOCK_SIZE;
-    bool is_last = size == left && source->extent + 1 == source->item.extent_count;
     struct files_buffer *buffer =
         files_buffer_create_for(source->core, source->share, size + FILES_DIGEST_SIZE);
     if (buffer == NULL)
         return false;
-    int e = read_all(source->fd, buffer->data, size, source->at);
-    if (e == 0 && EVP_DigestUpdate(source->hash, buffer->data, size) != 1)
-        e = -EIO;
-    buffer->used = size;
-    if (e == 0 && is_last && !is_unchanged(source->fd, &source->item))
-        e = -ESTALE;
-    if (e == 0 && is_last && !put_digest(source, buffer))
-        e = -EIO;
-    if (e != 0) {
-        files_buffer_destroy(source->core, buffer);
-        files_source_abort(source, files_status_of(e));
-        if (!source->answers)
-            report(source, e);
-        return false;
-    }
-    source->core->bytes_out += size;
+    source->is_asked = size == left && source->extent + 1 == source->item.extent_count;
+    buffer->block = (struct files_block){
+        .owner = source, .size = size, .at = source->at, .is_last = source->is_asked};
     source->at += size;
-    if (is_last)
-        close_file(source);
-    else if (size == left)
+    if (size == left && !source->is_asked)
         source->at = source->item.extents[++source->extent].offset;
-    return send_buffer(source, buffer);
+    source->reading_bytes += size;
+    files_core_work(source->core, &source->lane, buffer, read_block, block_is_read);
+    return true;
 }
 
 static void finish(struct files_source *source)
@@ -399,9 +431,10 @@ static void finish(struct files_source *source)
 void files_source_pump(struct files_source *source)
 {
     bool can_go_on = true;
-    for (int i = 0; can_go_on && source->lent_bytes < STREAM_LENT && !source->has_ended;) {
+    while (can_go_on && source->lent_bytes + source->reading_bytes < STREAM_LENT &&
+           !source->has_ended) {
         if (source->fd >= 0) {
-            can_go_on = i++ < BLOCKS_PER_CALL && send_block(source);
+            can_go_on = !source->is_asked && ask_for_block(source);
         } else if (!STAILQ_EMPTY(&source->wants)) {
             can_go_on = send_next(source);
         } else {
@@ -409,7 +442,7 @@ void files_source_pump(struct files_source *source)
             return;
         }
     }
-    if (!source->has_ended && source->lent_bytes == 0)
+    if (!source->has_ended && source->lent_bytes + source->reading_bytes == 0)
         files_core_wait(source->core, &source->waiter); /* no event of its own wakes it */
 }
 

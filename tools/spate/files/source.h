@@ -32,8 +32,9 @@ void files_want_destroy(struct files_want *want);
 /* Sends items on a stream: what its list has, in order.
  *
  * Files are read by pread() into memory that is lent to the library until the peer has the bytes:
- * one copy, by the kernel.  The digest is computed while that copy is in the cache.  A mapping
- * would save the copy, but a file that becomes shorter meanwhile would end the program by SIGBUS.
+ * one copy, by the kernel.  The digest is computed while that copy is in the cache.  For large
+ * files the worker does both.  A mapping would save the copy, but a file that becomes shorter
+ * meanwhile would end the program by SIGBUS.
  */
 struct files_source {
     struct files_waiter waiter;
@@ -51,10 +52,13 @@ struct files_source {
     void (*on_error)(void *user, enum files_status status);
     void *user;
 
-    int fd; /* of the piece that is sent; -1: none */
+    int fd; /* of the piece that is sent, until its last block is read; -1: none */
     struct files_item item;
     uint32_t extent; /* that is sent */
     uint64_t at;     /* the next byte of the file */
+    bool is_asked;   /* all blocks of the piece were handed to the worker */
+    struct files_lane lane;
+    uint64_t reading_bytes; /* with the worker */
     struct files_buffer *batch;
     size_t batch_room;
     EVP_MD_CTX *hash;

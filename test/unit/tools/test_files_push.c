@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Large files that come in: what the worker has while streams and connections end. */
+
+#include "test/support/files_world.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LARGE = 1 << 20 };
+
+/* A stream whose bytes go where memory is lent, as far as that is filled. */
+static void place(struct world_stream *stream, const uint8_t *data, size_t size, bool fin)
+{
+    while (size > 0) {
+        assert_true(stream->place_count > 0);
+        struct world_place to = stream->places[0];
+        size_t now = size < to.size ? size : to.size;
+        struct spate_event event = {.kind = SPATE_EVENT_STREAM_PLACED,
+                                    .conn = stream->conn,
+                                    .conn_user = stream->conn->user,
+                                    .stream_id = stream->id,
+                                    .stream_user = stream->user};
+        memcpy(to.data, data, now);
+        event.u.placed.data = to.data;
+        event.u.placed.size = now;
+        event.u.placed.tag = to.tag;
+        event.u.placed.is_returned = now == to.size;
+        event.u.placed.fin = fin && now == size;
+        stream->places[0].data += now;
+        stream->places[0].size -= now;
+        if (now == to.size)
+            memmove(stream->places, stream->places + 1,
+                    --stream->place_count * sizeof(struct world_place));
+        data += now;
+        size -= now;
+        files_server_event(&w->server, &event);
+        while (size > 0 && stream->place_count == 0)
+            (void)files_server_retry(&w->server); /* the worker has the buffers */
+    }
+}
+
+/* Sends a file of one chunk, the last `short_by` bytes excepted. */
+static struct world_stream *push_large(const char *path, bool is_right, size_t short_by)
+{
+    struct files_item item = {.kind = FILES_FILE, .mode = 0644, .size = LARGE};
+    uint8_t head[FILES_ITEM_SIZE_MAX];
+    uint8_t *data = malloc(LARGE + FILES_DIGEST_SIZE);
+    assert_non_null(data);
+    for (size_t i = 0; i < LARGE; i++)
+        data[i] = (uint8_t)(i * 7 / 3);
+    (void)SHA256(data, LARGE, data + LARGE);
+    data[LARGE / 2] ^= !is_right;
+    item.piece_size = item.data_size = item.extents[0].size = LARGE;
+    item.extent_count = 1;
+    (void)snprintf(item.path, sizeof(item.path), "%s", path);
+    struct world_stream *stream = files_world_open_stream(0);
+    w->takes_memory = true;
+    files_world_tell(stream, head, files_item_write(&item, head), false);
+    assert_true(stream->place_count > 1);
+    place(stream, data, LARGE + FILES_DIGEST_SIZE - short_by, short_by == 0);
+    free(data);
+    return stream;
+}
+
+static bool is_there(const char *path)
+{
+    struct stat status;
+    return fstatat(w->root, path, &status, 0) == 0 && status.st_size == LARGE;
+}
+
+static void a_chunk_is_there_when_the_worker_has_written_it(void **state)
+{
+    (void)state;
+    struct world_stream *stream = push_large("one", true, 0);
+    files_world_settle(stream);
+    assert_true(is_there("one"));
+    assert_true(stream->fin);
+    assert_int_equal(stream->bytes[0], FILES_END);
+    assert_true(w->server.core.worker.has_thread);
+    stream = push_large("two", false, 0);
+    files_world_settle(stream);
+    assert_false(is_there("two"));
+    assert_true(stream->fin);
+    assert_int_equal(stream->bytes[0], FILES_RESULT);
+}
+
+static void what_the_worker_has_survives_its_stream(void **state)
+{
+    (void)state;
+    /* The stream closes. */
+    struct world_stream *stream = push_large("one", true, 0);
+    files_world_close_stream(stream);
+    while (!is_there("one"))
+        (void)files_server_retry(&w->server);
+    /* .. and the connection. */
+    stream = push_large("two", true, 0);
+    files_world_close_stream(stream);
+    struct spate_event event = {
+        .kind = SPATE_EVENT_CLOSED, .conn = &w->conns[0], .conn_user = w->conns[0].user};
+    files_server_event(&w->server, &event);
+    w->conns[0].user = NULL;
+    assert_true(is_there("two"));
+    files_server_accept(&w->server, &w->conns[0]);
+}
+
+static void a_chunk_that_is_given_up_leaves_the_worker(void **state)
+{
+    (void)state;
+    struct world_stream *stream = push_large("one", true, 1);
+    files_world_hear(stream, SPATE_EVENT_STREAM_RESET);
+    const struct files_stream *own = stream->user;
+    assert_int_equal(own->sink.lane.pending, 0);
+    assert_false(is_there("one"));
+    assert_true(stream->fin);
+    /* .. by its connection, without a word before. */
+    stream = push_large("two", true, FILES_DIGEST_SIZE + 1);
+    files_world_close_stream(stream);
+    assert_false(is_there("two"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_chunk_is_there_when_the_worker_has_written_it,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(what_the_worker_has_survives_its_stream, files_world_set_up,
+                                        files_world_tear_down),
+        cmocka_unit_test_setup_teardown(a_chunk_that_is_given_up_leaves_the_worker,
+                                        files_world_set_up, files_world_tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
