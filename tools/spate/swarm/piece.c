@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Pieces: memory for them, the hash while they come, and the files when they are complete.
  *
- * A block is hashed as soon as all before it in its piece are there, mostly while it is in the
- * cache.  A piece in one file lies in that file's mapping from the start.  One in several files has
- * a buffer, and is written by the ring of the shard when its hash is right: one write per file, all
- * in one submission.  Its slot is not used again before they are done, so a slow disk slows down
- * what is asked for. */
+ * A block is hashed by a thread of its own as soon as all before it in its piece are there, mostly
+ * while it is in a cache that the cores share.  Each slot has one range of blocks with that thread
+ * at a time: what comes meanwhile is the next range.  A piece in one file lies in that file's
+ * mapping from the start.  One in several files has a buffer, and is written by the ring of the
+ * shard when its hash is right: one write per file, all in one submission.  Its slot is not used
+ * again before they are done, so a slow disk slows down what is asked for. */
 
 #include <errno.h>
 #include <linux/io_uring.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,11 +35,13 @@ bool swarm_pieces_init(struct swarm *swarm)
     uint64_t fits = swarm->options->memory_bytes / swarm->meta.piece_size;
     uint32_t count = fits < 2 ? 2 : fits > PICKER_SLOTS_MAX ? PICKER_SLOTS_MAX : (uint32_t)fits;
     swarm->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
+    files_worker_init(&swarm->worker);
     swarm->slots = calloc(count, sizeof(*swarm->slots));
     swarm->log = calloc((size_t)swarm->meta.piece_count + 1, sizeof(*swarm->log));
     bool is_good = swarm->digest != NULL && swarm->slots != NULL && swarm->log != NULL &&
                    picker_init(&swarm->picker, swarm->meta.total, swarm->meta.piece_size, count);
     for (uint32_t i = 0; is_good && i < count; i++) {
+        swarm->slots[i].swarm = swarm;
         LIST_INIT(&swarm->slots[i].runs);
         swarm->slots[i].hash = EVP_MD_CTX_new();
         is_good = swarm->slots[i].hash != NULL;
@@ -47,6 +51,7 @@ bool swarm_pieces_init(struct swarm *swarm)
 
 void swarm_pieces_deinit(struct swarm *swarm)
 {
+    files_worker_deinit(&swarm->worker);
     for (uint32_t i = 0; swarm->slots != NULL && i < swarm->picker.slot_count; i++) {
         EVP_MD_CTX_free(swarm->slots[i].hash);
         if (swarm->slots[i].buffer != NULL)
@@ -98,7 +103,7 @@ static bool make_room(struct swarm *swarm, const uint8_t *have)
 {
     int slot = picker_find_idle(&swarm->picker, have);
     struct swarm_run *run;
-    if (slot < 0)
+    if (slot < 0 || swarm->slots[slot].lane.pending > 0)
         return false;
     LIST_FOREACH(run, &swarm->slots[slot].runs, link)
     {
@@ -317,7 +322,25 @@ static void on_bad(struct swarm *swarm, uint32_t slot)
     swarm_peer_close(peer, SWARM_CORRUPT);
 }
 
-static void hash_more(struct swarm *swarm, uint32_t slot)
+static void hash_blocks(struct files_job *job)
+{
+    struct swarm_slot *s = (struct swarm_slot *)((char *)job - offsetof(struct swarm_slot, job));
+    uint64_t start_ns = s->swarm->profile.is_on ? swarm_cpu_ns() : 0;
+    (void)EVP_DigestUpdate(s->hash, s->memory + s->hash_from, s->hash_to - s->hash_from);
+    s->hash_ns = s->swarm->profile.is_on ? swarm_cpu_ns() - start_ns : 0;
+}
+
+static void blocks_are_hashed(struct files_job *job)
+{
+    struct swarm_slot *s = (struct swarm_slot *)((char *)job - offsetof(struct swarm_slot, job));
+    struct swarm *swarm = s->swarm;
+    swarm->profile.ns[SWARM_STAGE_HASHING] += s->hash_ns;
+    swarm->profile.count[SWARM_STAGE_HASHING]++;
+    swarm_piece_look(swarm, (int)(s - swarm->slots));
+}
+
+/* Has those blocks hashed that are next.  Returns false if there are none. */
+static bool hash_more(struct swarm *swarm, uint32_t slot)
 {
     struct swarm_slot *s = &swarm->slots[slot];
     const struct picker_slot *picked = &swarm->picker.slots[slot];
@@ -331,14 +354,15 @@ static void hash_more(struct swarm *swarm, uint32_t slot)
     while (to < picked->block_count && picked->blocks[to].is_there)
         to++;
     if (to == from)
-        return;
-    enum swarm_stage before = swarm_profile_begin(swarm, SWARM_STAGE_HASHING);
-    size_t end = to < picked->block_count ? (size_t)to * SWARM_BLOCK
-                                          : meta_piece_bytes(&swarm->meta, picked->piece);
-    size_t start = (size_t)from * SWARM_BLOCK;
-    (void)EVP_DigestUpdate(s->hash, s->memory + start, end - start);
+        return false;
+    s->hash_from = from * SWARM_BLOCK;
+    s->hash_to =
+        to < picked->block_count ? to * SWARM_BLOCK : meta_piece_bytes(&swarm->meta, picked->piece);
     s->hashed = to;
-    swarm_profile_end(swarm, before);
+    s->job.work = hash_blocks;
+    s->job.done = blocks_are_hashed;
+    files_worker_add(&swarm->worker, swarm->shard, &s->lane, &s->job);
+    return true;
 }
 
 /* Ends the runs that the piece does not need any more.  Returns whether no memory of it is lent. */
@@ -364,9 +388,10 @@ void swarm_piece_look(struct swarm *swarm, int slot)
     uint8_t digest[EVP_MAX_MD_SIZE];
     enum picker_stage stage = swarm->picker.slots[index].stage;
     bool is_open = stage == PICKER_READY || stage == PICKER_FULL;
-    if (!is_open || s->writing > 0 || s->memory == NULL || swarm->is_ending)
+    if (!is_open || s->lane.pending > 0 || s->writing > 0 || s->memory == NULL || swarm->is_ending)
         return;
-    hash_more(swarm, index);
+    if (hash_more(swarm, index)) /* it is looked at again after that */
+        return;
     if (stage != PICKER_FULL || !end_runs(swarm, index))
         return;
     uint32_t piece = swarm->picker.slots[index].piece;

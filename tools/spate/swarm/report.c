@@ -15,9 +15,9 @@
 #define NS_PER_S    UINT64_C(1000000000)
 
 static const char *const stages[SWARM_STAGE_COUNT] = {
-    [SWARM_STAGE_TURN] = "network and cipher", [SWARM_STAGE_HEADER] = "header",
-    [SWARM_STAGE_DISPATCH] = "dispatch",       [SWARM_STAGE_PLACING] = "placing",
-    [SWARM_STAGE_HASHING] = "hashing",         [SWARM_STAGE_WRITING] = "writing",
+    [SWARM_STAGE_TURN] = "network and cipher",  [SWARM_STAGE_HEADER] = "header",
+    [SWARM_STAGE_DISPATCH] = "dispatch",        [SWARM_STAGE_PLACING] = "placing",
+    [SWARM_STAGE_HASHING] = "hashing (worker)", [SWARM_STAGE_WRITING] = "writing",
 };
 
 static void clear(struct swarm *swarm)
@@ -62,7 +62,7 @@ void swarm_report_show(struct swarm *swarm)
 
 /* ---- The profile ---- */
 
-static uint64_t cpu_ns(void)
+uint64_t swarm_cpu_ns(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); /* waiting is no work */
@@ -71,7 +71,7 @@ static uint64_t cpu_ns(void)
 
 static void change(struct swarm_profile *profile, enum swarm_stage stage)
 {
-    uint64_t now_ns = cpu_ns();
+    uint64_t now_ns = swarm_cpu_ns();
     if (profile->since_ns != 0)
         profile->ns[profile->stage] += now_ns - profile->since_ns;
     profile->since_ns = now_ns;

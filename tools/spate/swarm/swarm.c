@@ -188,6 +188,7 @@ static bool turn(struct swarm *swarm, uint64_t wait_ns)
     for (uint32_t i = 0; i < count; i++)
         swarm_event(swarm, &events[i]);
     swarm_profile_end(swarm, before);
+    files_worker_reap(&swarm->worker);
     return true;
 }
 
@@ -328,6 +329,7 @@ static int run_with_engine(struct swarm *swarm)
             swarm->end_ns = spate_shard_now_ns(swarm->shard);
         close_all(swarm, status == EXIT_INTERRUPTED ? SWARM_CANCELLED : SWARM_OK);
         disk_stop(&swarm->disk);
+        files_worker_stop(&swarm->worker);
         swarm_report_end(swarm, status);
     } else if (stop_count() > 0) {
         swarm_say(swarm, "interrupted");

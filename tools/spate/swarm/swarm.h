@@ -8,6 +8,7 @@
 #include <spate/spate.h>
 
 #include "tools/spate/files/auth.h"
+#include "tools/spate/files/worker.h"
 #include "tools/spate/swarm/disk.h"
 #include "tools/spate/swarm/options.h"
 #include "tools/spate/swarm/picker.h"
@@ -67,8 +68,14 @@ struct swarm_run {
 /* What a slot of the picker has beside its blocks. */
 struct swarm_slot {
     LIST_HEAD(, swarm_run) runs;
-    uint8_t *memory;    /* of the piece: in a mapped file, or `buffer` */
-    uint8_t *buffer;    /* for pieces in several files; NULL before the first */
+    uint8_t *memory; /* of the piece: in a mapped file, or `buffer` */
+    uint8_t *buffer; /* for pieces in several files; NULL before the first */
+    struct swarm *swarm;
+    struct files_lane lane;
+    struct files_job job; /* the worker hashes `hash_from` to `hash_to`, which are in the piece */
+    uint32_t hash_from;
+    uint32_t hash_to;
+    uint64_t hash_ns;   /* that it took; of the profile */
     uint32_t hashed;    /* blocks from the start of the piece that are in the hash */
     uint32_t round;     /* of the picker's slot, that the hash is of */
     uint32_t lent;      /* runs whose memory is in `memory` */
@@ -136,7 +143,8 @@ struct swarm_peer {
     uint64_t unchoked_ns;
 };
 
-/* Where the CPU time of the shard's thread goes, each bit of it in the innermost stage. */
+/* Where the CPU time of the shard's thread goes, each bit of it in the innermost stage.  Hashing is
+ * the worker's, but for the end of each hash. */
 enum swarm_stage {
     SWARM_STAGE_TURN, /* the library: network and cipher */
     SWARM_STAGE_HEADER,
@@ -162,6 +170,7 @@ struct swarm {
     struct store store;
     struct picker picker;
     struct disk disk;
+    struct files_worker worker;
     struct swarm_slot *slots;
     EVP_MD *digest;
     struct files_token token;
@@ -268,7 +277,7 @@ void swarm_pieces_ready(struct swarm *swarm);
 /* Opens a piece for a peer.  Returns false if there is none. */
 bool swarm_piece_open(struct swarm_peer *peer);
 
-/* Blocks have come: hashes them, and verifies the piece when it is complete. */
+/* Blocks have come: has them hashed, and verifies the piece when it is complete. */
 void swarm_piece_look(struct swarm *swarm, int slot);
 
 /* ---- report.c ---- */
@@ -279,6 +288,9 @@ void swarm_report_end(struct swarm *swarm, int status);
 
 /* Prints a line, after the progress was removed. */
 void swarm_say(struct swarm *swarm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Returns the CPU time of the calling thread. */
+uint64_t swarm_cpu_ns(void);
 
 /* Begins a stage; returns the one before, for swarm_profile_end(). */
 enum swarm_stage swarm_profile_begin(struct swarm *swarm, enum swarm_stage stage);
