@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <openssl/sha.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "tools/spate/hex.h"
@@ -97,6 +99,8 @@ static int open_part(struct store *store, uint32_t index, bool creates)
         return -EWOULDBLOCK;
     if ((uint64_t)status.st_size != about->size && ftruncate(file->fd, (off_t)about->size) != 0)
         return -errno;
+    struct statfs system;
+    file->is_tmpfs = fstatfs(file->fd, &system) == 0 && system.f_type == TMPFS_MAGIC;
     return map(file, file->fd, about->size, true);
 }
 
@@ -302,23 +306,50 @@ static int allocate(int fd, const struct meta_segment *segment)
     return errno == EOPNOTSUPP ? -posix_fallocate(fd, offset, size) : -errno;
 }
 
+/* Writes zeros.  A tmpfs has its pages then, and they are known to be zeros: it maps 16 of them at
+ * a time when they are read.  Those that fallocate() has given it fills one by one.  A file that
+ * somebody has cut off does not get its size back by that. */
+static int fill(int fd, const struct meta_segment *segment, uint64_t size)
+{
+    static const uint8_t zeros[64 << 10];
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    if ((uint64_t)status.st_size != size)
+        return -ESTALE;
+    for (uint64_t done = 0; done < segment->size;) {
+        uint64_t left = segment->size - done;
+        ssize_t now = pwrite(fd, zeros, left < sizeof(zeros) ? left : sizeof(zeros),
+                             (off_t)(segment->offset + done));
+        if (now < 0 && errno != EINTR)
+            return -errno;
+        done += now > 0 ? (uint64_t)now : 0;
+    }
+    return 0;
+}
+
 int store_prepare(const struct store *store, uint32_t piece)
 {
     uint64_t at = (uint64_t)piece * store->meta->piece_size;
     uint64_t end = at + meta_piece_bytes(store->meta, piece);
+    uint8_t *place = store_place(store, piece);
     struct meta_segment segment;
+    bool is_filled = false;
     while (meta_next_segment(store->meta, &at, end, &segment)) {
-        int e = allocate(store->files[segment.file].fd, &segment);
+        const struct store_file *file = &store->files[segment.file];
+        is_filled = place != NULL && file->is_tmpfs;
+        int e = is_filled ? fill(file->fd, &segment, store->meta->files[segment.file].size)
+                          : allocate(file->fd, &segment);
         if (e != 0)
             return e;
     }
-    uint8_t *place = store_place(store, piece);
     if (place == NULL)
         return 0;
-    /* All page faults at once.  Where the kernel does not know that, they come one by one. */
+    /* All page faults at once.  Where the kernel does not know that, they come one by one.  Pages
+     * of a tmpfs that are read may be written: it does not need to know when they are. */
     uint8_t *first = place - (uintptr_t)place % PAGE;
     (void)madvise(first, (size_t)(place - first) + meta_piece_bytes(store->meta, piece),
-                  MADV_POPULATE_WRITE);
+                  is_filled ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
     return 0;
 }
 

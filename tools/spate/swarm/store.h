@@ -16,6 +16,7 @@ struct store_file {
     uint8_t *map;         /* NULL: empty, or not there */
     uint32_t pieces_left; /* that are not verified */
     bool is_final;        /* has its own name */
+    bool is_tmpfs;        /* .. or will have it, there */
 };
 
 /* Invariant: `have` has a bit for each piece that was verified and is in its files; have_count of
