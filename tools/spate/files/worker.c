@@ -19,12 +19,15 @@ static void *run(void *argument)
         (void)pthread_mutex_unlock(&worker->lock);
         job->work(job);
         (void)pthread_mutex_lock(&worker->lock);
-        bool was_empty = TAILQ_EMPTY(&worker->done);
+        bool is_second = !TAILQ_EMPTY(&worker->done);
         TAILQ_INSERT_TAIL(&worker->done, job, link);
-        if (worker->is_watched)
+        if (worker->is_watched) {
             (void)pthread_cond_signal(&worker->done_changed);
-        else if (was_empty && !worker->is_ending) /* the shard takes all that are there */
+        } else if ((is_second || TAILQ_EMPTY(&worker->todo)) && !worker->is_rung &&
+                   !worker->is_ending) {
+            worker->is_rung = true; /* the shard takes all that are there */
             spate_shard_wake(worker->shard);
+        }
     }
     (void)pthread_mutex_unlock(&worker->lock);
     return NULL;
@@ -117,6 +120,7 @@ void files_worker_reap(struct files_worker *worker)
     do {
         (void)pthread_mutex_lock(&worker->lock);
         job = take(worker, NULL);
+        worker->is_rung = worker->is_rung && job != NULL;
         (void)pthread_mutex_unlock(&worker->lock);
         if (job != NULL)
             finish(job);

@@ -35,6 +35,9 @@ TAILQ_HEAD(files_jobs, files_job);
  * none is allocated.  The thread starts with the first job: a process that moves small files alone
  * has none.
  *
+ * Waking a thread that sleeps takes tens of microseconds, so the shard is woken when two jobs are
+ * done, or nothing is left to do.
+ *
  * The lock guards what follows it.  A job is in `todo`, then with the thread, then in `done`. */
 struct files_worker {
     struct spate_shard *shard; /* woken when a job is done; set before the thread starts */
@@ -44,6 +47,7 @@ struct files_worker {
     pthread_cond_t todo_changed;
     pthread_cond_t done_changed;
     bool is_ending;
+    bool is_rung;    /* the shard was woken and has not taken all */
     bool is_watched; /* the shard's thread waits for `done` to change */
     struct files_jobs todo;
     struct files_jobs done;
