@@ -77,6 +77,8 @@ static void let_go_of_openssl(struct sc_tls *tls)
     sc_cert_table_unref(tls->certs);
     tls->certs = NULL;
     tls->ssl = NULL;
+    OPENSSL_free(tls->ticket_leaf);
+    tls->ticket_leaf = NULL;
     OPENSSL_free(tls->params);
     tls->params = NULL;
 }

@@ -82,6 +82,8 @@ struct sc_tls {
     char *server_name;
     uint8_t *peer_chain; /* see sc_tls_peer_chain_write() */
     size_t peer_chain_size;
+    uint8_t *ticket_leaf; /* client: the server's certificate of the ticket; NULL: none */
+    size_t ticket_leaf_size;
     char *error;
 };
 

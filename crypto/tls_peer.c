@@ -37,14 +37,18 @@ void sc_tls_peer_chain_size(SSL *ssl, size_t *ret_size, size_t *ret_count)
     *ret_count = count;
 }
 
-static uint8_t *write_cert(X509 *cert, uint8_t *at)
+static void write_size(size_t size, uint8_t *at)
 {
-    uint8_t *der = at + SIZE_SIZE;
-    size_t size = (size_t)i2d_X509(cert, &der); /* moves `der` */
     SB_ASSERT(size < 1 << 24);
     at[0] = (uint8_t)(size >> 16);
     at[1] = (uint8_t)(size >> 8);
     at[2] = (uint8_t)size;
+}
+
+static uint8_t *write_cert(X509 *cert, uint8_t *at)
+{
+    uint8_t *der = at + SIZE_SIZE;
+    write_size((size_t)i2d_X509(cert, &der), at); /* moves `der` */
     return der;
 }
 
@@ -69,9 +73,24 @@ struct sb_bytes sc_tls_chain_next(const uint8_t *chain, size_t size, size_t *at)
     return cert;
 }
 
+/* A session that is resumed has no certificate: its ticket has. */
+static void learn_from_ticket(struct sc_tls *tls)
+{
+    if (tls->ticket_leaf_size == 0 || tls->peer_chain != NULL || !SSL_session_reused(tls->ssl))
+        return;
+    tls->peer_chain = sc_memory_take(tls->memory, SIZE_SIZE + tls->ticket_leaf_size);
+    if (tls->peer_chain == NULL)
+        return;
+    tls->peer_chain_size = SIZE_SIZE + tls->ticket_leaf_size;
+    write_size(tls->ticket_leaf_size, tls->peer_chain);
+    memcpy(tls->peer_chain + SIZE_SIZE, tls->ticket_leaf, tls->ticket_leaf_size);
+}
+
 void sc_tls_learn_peer(struct sc_tls *tls)
 {
     X509 *leaf = SSL_get0_peer_certificate(tls->ssl);
+    if (leaf == NULL)
+        learn_from_ticket(tls);
     if (leaf == NULL || tls->peer_chain != NULL)
         return;
     size_t size = SIZE_SIZE + (size_t)i2d_X509(leaf, NULL), count;

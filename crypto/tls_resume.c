@@ -13,12 +13,13 @@
  *
  * Client: a ticket for the application is
  *
- *     +-------+-------+---------+--------+----------+------+------+------------+---------+
- *     | magic | flags | version | issued | lifetime | name | ALPN | parameters | session |
- *     +-------+-------+---------+--------+----------+------+------+------------+---------+
+ *     +-------+-------+---------+--------+----------+------+------+------------+------+---------+
+ *     | magic | flags | version | issued | lifetime | name | ALPN | parameters | leaf | session |
+ *     +-------+-------+---------+--------+----------+------+------+------------+------+---------+
  *
- * with the server's parameters as they came.  It is used for the same name and version, while it
- * lives.  Whoever can read it can resume in the client's name, and read its 0-RTT. */
+ * with the server's parameters as they came, and its certificate, which the session lacks: see
+ * crypto/session_der.c.  It is used for the same name and version, while it lives.  Whoever can
+ * read it can resume in the client's name, and read its 0-RTT. */
 
 #include <errno.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 
+#include "crypto/session_der.h"
 #include "crypto/strikes.h"
 #include "crypto/ticket_keys.h"
 #include "crypto/tls_impl.h"
@@ -36,11 +38,10 @@
 
 #define LIFETIME_DEFAULT_S (24 * 3600)
 #define LIFETIME_MAX_S     (7 * 24 * 3600) /* [RFC8446 4.6.1] */
-#define MAGIC              UINT32_C(0x53705431)
+#define MAGIC              UINT32_C(0x53705432)
 
 enum {
     STRIKES_DEFAULT = 65536,
-    SESSION_SIZE_MAX = 65535,
     FLAG_VERIFIED = 1,
     ISSUER_SIZE = 8,
 };
@@ -210,37 +211,75 @@ static void write_short(struct sb_writer *w, const void *data, size_t size)
     sb_writer_bytes(w, data, size);
 }
 
+static void write_long(struct sb_writer *w, struct sb_bytes bytes)
+{
+    sb_writer_u16(w, (uint16_t)bytes.size);
+    sb_writer_bytes(w, bytes.data, bytes.size);
+}
+
+/* The certificate of the server, as the application may ask for it. */
+static struct sb_bytes leaf_of(const struct sc_tls *tls)
+{
+    size_t at = 0;
+    return sc_tls_chain_next(tls->peer_chain, tls->peer_chain_size, &at);
+}
+
+/* Writes OpenSSL's session, without the certificate.  Returns its size, or 0. */
+static size_t write_session(SSL_SESSION *session, uint8_t **ret)
+{
+    *ret = NULL;
+    int der_size = i2d_SSL_SESSION(session, ret);
+    size_t all = der_size > 0 ? (size_t)der_size : 0;
+    size_t size = all;
+    if (size > 0)
+        (void)sc_session_der_drop_cert(*ret, &size); /* with one it works as well */
+    if (size < all)
+        OPENSSL_cleanse(*ret + size, all - size);
+    return size;
+}
+
+static void write_ticket(struct sb_writer *w, const struct sc_tls *tls, struct sb_bytes session,
+                         uint32_t lifetime_s, uint32_t version)
+{
+    const char *name = tls->peer_name != NULL ? tls->peer_name : "";
+    struct sb_bytes leaf = leaf_of(tls);
+    sb_writer_u32(w, MAGIC);
+    sb_writer_u8(w, sc_tls_config_is_insecure(tls->config) ? 0 : FLAG_VERIFIED);
+    sb_writer_u32(w, version);
+    sb_writer_u64(w, now_s());
+    sb_writer_u32(w, lifetime_s);
+    write_short(w, name, strlen(name));
+    write_short(w, tls->alpn.data, tls->alpn.size);
+    write_long(w, (struct sb_bytes){tls->peer_params, tls->peer_params_size});
+    write_long(w, leaf);
+    write_long(w, session);
+}
+
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct sc_tls *tls = tls_of_ssl(ssl);
-    const char *name = tls->peer_name != NULL ? tls->peer_name : "";
-    size_t name_size = strlen(name);
-    int der_size = i2d_SSL_SESSION(session, NULL);
+    size_t name_size = tls->peer_name != NULL ? strlen(tls->peer_name) : 0;
+    size_t leaf_size = leaf_of(tls).size;
     struct sp_tparams params;
-    if (der_size <= 0 || der_size > SESSION_SIZE_MAX || name_size > UINT8_MAX ||
-        tls->alpn.size > UINT8_MAX || tls->peer_params_size > UINT16_MAX ||
-        sp_tparams_read((struct sb_bytes){tls->peer_params, tls->peer_params_size}, SP_SERVER,
-                        &params) != SP_OK)
-        return 0;
+    uint8_t *der;
+    size_t der_size = write_session(session, &der);
     size_t size = 4 + 1 + 4 + 8 + 4 + 1 + name_size + 1 + tls->alpn.size + 2 +
-                  tls->peer_params_size + 2 + (size_t)der_size;
-    uint8_t *data = OPENSSL_malloc(size);
-    if (data == NULL)
-        return 0;
-    struct sb_writer w = sb_writer_of(data, size);
-    sb_writer_u32(&w, MAGIC);
-    sb_writer_u8(&w, sc_tls_config_is_insecure(tls->config) ? 0 : FLAG_VERIFIED);
-    sb_writer_u32(&w, params.chosen_version);
-    sb_writer_u64(&w, now_s());
-    sb_writer_u32(&w, (uint32_t)SSL_SESSION_get_ticket_lifetime_hint(session));
-    write_short(&w, name, name_size);
-    write_short(&w, tls->alpn.data, tls->alpn.size);
-    sb_writer_u16(&w, (uint16_t)tls->peer_params_size);
-    sb_writer_bytes(&w, tls->peer_params, tls->peer_params_size);
-    sb_writer_u16(&w, (uint16_t)der_size);
-    uint8_t *der = sb_writer_room(&w, (size_t)der_size);
-    SB_ASSERT(!w.failed && der != NULL && i2d_SSL_SESSION(session, &der) == der_size);
-    push_ticket(tls, data, size);
+                  tls->peer_params_size + 2 + leaf_size + 2 + der_size;
+    bool fits_in = der_size > 0 && der_size <= UINT16_MAX && leaf_size <= UINT16_MAX &&
+                   name_size <= UINT8_MAX && tls->alpn.size <= UINT8_MAX &&
+                   tls->peer_params_size <= UINT16_MAX &&
+                   sp_tparams_read((struct sb_bytes){tls->peer_params, tls->peer_params_size},
+                                   SP_SERVER, &params) == SP_OK;
+    uint8_t *data = fits_in ? OPENSSL_malloc(size) : NULL;
+    if (data != NULL) {
+        struct sb_writer w = sb_writer_of(data, size);
+        write_ticket(&w, tls, (struct sb_bytes){der, der_size},
+                     (uint32_t)SSL_SESSION_get_ticket_lifetime_hint(session),
+                     params.chosen_version);
+        SB_ASSERT(!w.failed && sb_writer_left(&w) == 0);
+        push_ticket(tls, data, size);
+    }
+    OPENSSL_clear_free(der, der_size);
     return 0;
 }
 
@@ -275,6 +314,7 @@ struct ticket {
     struct sb_bytes name;
     struct sb_bytes alpn;
     struct sb_bytes params;
+    struct sb_bytes leaf;
     struct sb_bytes session;
 };
 
@@ -295,6 +335,7 @@ static bool read_ticket(struct sb_bytes bytes, struct ticket *ret)
     ret->name = read_sized(&r, sb_reader_u8(&r));
     ret->alpn = read_sized(&r, sb_reader_u8(&r));
     ret->params = read_sized(&r, sb_reader_u16(&r));
+    ret->leaf = read_sized(&r, sb_reader_u16(&r));
     ret->session = read_sized(&r, sb_reader_u16(&r));
     return !r.failed && sb_reader_left(&r) == 0 && magic == MAGIC;
 }
@@ -374,6 +415,10 @@ int sc_tls_resume(struct sp_tls *opaque, struct sb_bytes bytes, bool wants_early
     bool is_whole = der == ticket.session.data + ticket.session.size &&
                     SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION;
     int code = is_whole && SSL_set_session(tls->ssl, session) == 1 ? 0 : -EINVAL;
+    if (code == 0 && ticket.leaf.size > 0) {
+        tls->ticket_leaf = OPENSSL_memdup(ticket.leaf.data, ticket.leaf.size);
+        tls->ticket_leaf_size = tls->ticket_leaf != NULL ? ticket.leaf.size : 0;
+    }
     if (code == 0 && wants_early && SSL_SESSION_get_max_early_data(session) == UINT32_MAX)
         offer_early(tls, &ticket);
     SSL_SESSION_free(session);

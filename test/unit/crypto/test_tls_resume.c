@@ -99,6 +99,37 @@ static void a_ticket_resumes(void **state)
 }
 
 /* [RFC9001 4.6] */
+/* OpenSSL would keep the certificate in its session, and decode it with that: the ticket is smaller
+ * and the resumption quicker without, and the application gets the certificate all the same. */
+static void the_certificate_is_kept_beside_the_session(void **state)
+{
+    (void)state;
+    struct qt_tls_pair first, second;
+    struct qt_tls_args args = args_of(true);
+    shake(&first, &args);
+    struct sb_bytes cert = sc_tls_peer_certificate(first.client.tls);
+    assert_true(cert.size > 0);
+    uint8_t want[TICKET_MAX];
+    memcpy(want, cert.data, cert.size);
+    const size_t want_size = cert.size;
+    for (int i = 0; i < 3; i++) { /* each with the ticket of the one before */
+        bool is_even = i % 2 == 0;
+        const struct qt_tls_pair *before = is_even ? &first : &second;
+        args = again(before, true);
+        size_t count = 0;
+        for (size_t at = 0; at + want_size <= ticket_size; at++)
+            count += memcmp(ticket + at, want, want_size) == 0;
+        assert_int_equal(count, 1);
+        assert_true(ticket_size < want_size + 1000);
+        shake(is_even ? &second : &first, &args);
+        const struct qt_tls_pair *now = is_even ? &second : &first;
+        assert_resumed((struct qt_tls_pair *)(uintptr_t)now, true);
+        cert = sc_tls_peer_certificate(now->client.tls);
+        assert_int_equal(cert.size, want_size);
+        assert_memory_equal(cert.data, want, want_size);
+    }
+}
+
 static void early_secrets_are_equal_and_come_first(void **state)
 {
     (void)state;
@@ -476,6 +507,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_ticket_resumes),
+        QT_TEST(owned, the_certificate_is_kept_beside_the_session),
         QT_TEST(owned, early_secrets_are_equal_and_come_first),
         QT_TEST(owned, tickets_say_whether_0_rtt_is_accepted),
         QT_TEST(owned, a_server_with_0_rtt_completes_without_it),
