@@ -42,8 +42,8 @@ static void place(struct world_stream *stream, const uint8_t *data, size_t size,
     }
 }
 
-/* Sends a file of one chunk, the last `short_by` bytes excepted. */
-static struct world_stream *push_large(const char *path, bool is_right, size_t short_by)
+/* Sends a file of one chunk, the last `short_by` bytes excepted, and the end of the stream. */
+static struct world_stream *push_large(const char *path, bool is_right, size_t short_by, bool fin)
 {
     struct files_item item = {.kind = FILES_FILE, .mode = 0644, .size = LARGE};
     uint8_t head[FILES_ITEM_SIZE_MAX];
@@ -60,7 +60,7 @@ static struct world_stream *push_large(const char *path, bool is_right, size_t s
     w->takes_memory = true;
     files_world_tell(stream, head, files_item_write(&item, head), false);
     assert_true(stream->place_count > 1);
-    place(stream, data, LARGE + FILES_DIGEST_SIZE - short_by, short_by == 0);
+    place(stream, data, LARGE + FILES_DIGEST_SIZE - short_by, fin);
     free(data);
     return stream;
 }
@@ -74,13 +74,13 @@ static bool is_there(const char *path)
 static void a_chunk_is_there_when_the_worker_has_written_it(void **state)
 {
     (void)state;
-    struct world_stream *stream = push_large("one", true, 0);
+    struct world_stream *stream = push_large("one", true, 0, true);
     files_world_settle(stream);
     assert_true(is_there("one"));
     assert_true(stream->fin);
     assert_int_equal(stream->bytes[0], FILES_END);
     assert_true(w->server.core.worker.has_thread);
-    stream = push_large("two", false, 0);
+    stream = push_large("two", false, 0, true);
     files_world_settle(stream);
     assert_false(is_there("two"));
     assert_true(stream->fin);
@@ -91,12 +91,20 @@ static void what_the_worker_has_survives_its_stream(void **state)
 {
     (void)state;
     /* The stream closes. */
-    struct world_stream *stream = push_large("one", true, 0);
+    struct world_stream *stream = push_large("one", true, 0, true);
     files_world_close_stream(stream);
     while (!is_there("one"))
         (void)files_server_retry(&w->server);
+    const struct files_session *session = w->conns[0].user;
+    assert_true(LIST_EMPTY(&session->streams));
+    /* .. without its end. */
+    stream = push_large("three", true, 0, false);
+    files_world_close_stream(stream);
+    while (!is_there("three"))
+        (void)files_server_retry(&w->server);
+    assert_true(LIST_EMPTY(&session->streams));
     /* .. and the connection. */
-    stream = push_large("two", true, 0);
+    stream = push_large("two", true, 0, true);
     files_world_close_stream(stream);
     struct spate_event event = {
         .kind = SPATE_EVENT_CLOSED, .conn = &w->conns[0], .conn_user = w->conns[0].user};
@@ -109,14 +117,14 @@ static void what_the_worker_has_survives_its_stream(void **state)
 static void a_chunk_that_is_given_up_leaves_the_worker(void **state)
 {
     (void)state;
-    struct world_stream *stream = push_large("one", true, 1);
+    struct world_stream *stream = push_large("one", true, 1, false);
     files_world_hear(stream, SPATE_EVENT_STREAM_RESET);
     const struct files_stream *own = stream->user;
     assert_int_equal(own->sink.lane.pending, 0);
     assert_false(is_there("one"));
     assert_true(stream->fin);
     /* .. by its connection, without a word before. */
-    stream = push_large("two", true, FILES_DIGEST_SIZE + 1);
+    stream = push_large("two", true, FILES_DIGEST_SIZE + 1, false);
     files_world_close_stream(stream);
     assert_false(is_there("two"));
 }

@@ -463,7 +463,7 @@ void files_sink_placed(struct files_sink *sink, const struct spate_event *event)
 
 bool files_sink_closed(struct files_sink *sink)
 {
-    sink->is_closed = true;
+    sink->is_closed = sink->has_fin = true; /* nothing more comes */
     return sink->is_taken && !sink->has_ended;
 }
 
