@@ -206,7 +206,7 @@ def idle(bench):
                          stdout=subprocess.PIPE)
     if client.stdout.readline() != 'held\n':
         sys.exit('idle: the clients were lost')
-    time.sleep(3)  # a connection is idle after a second
+    time.sleep(5)  # a connection is idle after a second, and the heap is looked at after two
     after = memory_of(server.pid)
     client.stdin.close()
     print(f'\n{count} clients that have a file and stay: the server has {after / 1e6:.1f} MB, '

@@ -14,6 +14,7 @@
 #include "tools/spate/commands.h"
 #include "tools/spate/files/identity.h"
 #include "tools/spate/files/server.h"
+#include "tools/spate/heap.h"
 #include "tools/spate/hq.h"
 #include "tools/spate/http3/http3.h"
 #include "tools/spate/key_file.h"
@@ -46,6 +47,7 @@ struct server {
     struct spate_shard *shard;
     struct spate_tls *tls;
     struct replace replace;
+    struct heap heap;
     bool is_taken; /* from another process: its addresses are ours */
     bool has_ended;
 };
@@ -349,8 +351,11 @@ static void handle_events(struct server *server)
 {
     struct spate_event events[EVENTS_MAX];
     uint32_t count = spate_shard_events(server->shard, events, EVENTS_MAX);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (events[i].kind == SPATE_EVENT_CONNECTED)
+            heap_note(&server->heap, spate_shard_now_ns(server->shard));
         handle_event(server, &events[i]);
+    }
 }
 
 /* Runs until the first signal, or until another process has taken over, and then until connections
@@ -388,6 +393,9 @@ static int run(struct server *server, const struct serve_options *o)
         if (o->serves_cp && files_server_retry(&server->cp))
             is_retrying = true;
         wait_ns = server->http3 != NULL ? http3_flush(server->http3) : SPATE_FOREVER;
+        uint64_t heap_ns = heap_look(&server->heap, spate_shard_now_ns(server->shard));
+        if (heap_ns < wait_ns)
+            wait_ns = heap_ns;
         if (is_retrying && wait_ns > RETRY_NS)
             wait_ns = RETRY_NS;
     }
