@@ -7,7 +7,7 @@
  *
  * Every output in QUIC is at most as long as the hash, so the expansion is its first
  * block: HMAC(secret, HkdfLabel || 0x01).  The two keyed halves of HMAC are hashed once a secret
- * and copied for each label: two blocks of hash a label.
+ * and copied for each label: two blocks of hash a label.  Of TLS, only exporters need more blocks.
  *
  * This is the one place that uses OpenSSL's hashes directly.  They are deprecated for what they
  * cannot do (other providers), and an EVP_MAC does it for us at twice the price: eight secrets
@@ -20,7 +20,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 
-enum { HASH_SIZE_MAX = SHA384_DIGEST_LENGTH };
+enum { HASH_SIZE_MAX = SHA384_DIGEST_LENGTH, LABEL_SIZE_MAX = 255, BLOCKS_MAX = 255 };
 
 static bool is_sha256(size_t hash_size)
 {
@@ -72,11 +72,15 @@ static void hmac_open(struct sc_hkdf *hmac, size_t hash_size, struct sb_bytes ke
     OPENSSL_cleanse(outer, sizeof(outer));
 }
 
-static void hmac_make(const struct sc_hkdf *hmac, const void *data, size_t size, uint8_t *ret)
+/* HMAC of `a` and then `b`. */
+static void hmac_make(const struct sc_hkdf *hmac, struct sb_bytes a, struct sb_bytes b,
+                      uint8_t *ret)
 {
     uint8_t digest[HASH_SIZE_MAX];
     union sc_hash hash = hmac->inner;
-    hash_update(&hash, hmac->hash_size, data, size);
+    if (a.size > 0)
+        hash_update(&hash, hmac->hash_size, a.data, a.size);
+    hash_update(&hash, hmac->hash_size, b.data, b.size);
     hash_final(&hash, hmac->hash_size, digest);
     hash = hmac->outer;
     hash_update(&hash, hmac->hash_size, digest, hmac->hash_size);
@@ -88,7 +92,7 @@ void sc_hkdf_extract(size_t hash_size, struct sb_bytes salt, struct sb_bytes ikm
 {
     struct sc_hkdf hmac;
     hmac_open(&hmac, hash_size, salt);
-    hmac_make(&hmac, ikm.data, ikm.size, ret);
+    hmac_make(&hmac, (struct sb_bytes){0}, ikm, ret);
     sc_hkdf_close(&hmac);
 }
 
@@ -97,30 +101,60 @@ void sc_hkdf_open(struct sc_hkdf *hkdf, size_t hash_size, const uint8_t *secret)
     hmac_open(hkdf, hash_size, (struct sb_bytes){.data = secret, .size = hash_size});
 }
 
-void sc_hkdf_expand(const struct sc_hkdf *hkdf, const char *label, uint8_t *ret, size_t size)
+bool sc_hkdf_label_fits(const struct sc_hkdf_label *label, size_t hash_size, size_t size)
 {
-    static const char prefix[] = "tls13 ";
-    enum { LABEL_SIZE_MAX = 16 }; /* the longest that QUIC has is "server in" */
-    size_t label_size = strlen(label);
-    SB_ASSERT(label_size <= LABEL_SIZE_MAX);
-    SB_ASSERT(size > 0 && size <= hkdf->hash_size);
+    return label->prefix.size <= LABEL_SIZE_MAX && label->label.size <= LABEL_SIZE_MAX &&
+           label->prefix.size + label->label.size <= LABEL_SIZE_MAX &&
+           label->context.size <= LABEL_SIZE_MAX && size > 0 && size <= BLOCKS_MAX * hash_size;
+}
 
+/* Block i is HMAC(secret, block i-1 || HkdfLabel || i). */
+void sc_hkdf_expand_label(const struct sc_hkdf *hkdf, const struct sc_hkdf_label *label,
+                          uint8_t *ret, size_t size)
+{
     /* struct { uint16 length; opaque label<7..255>; opaque context<0..255>; } HkdfLabel, and
      * the number of the block. */
-    uint8_t info[2 + 1 + sizeof(prefix) - 1 + LABEL_SIZE_MAX + 1 + 1];
+    uint8_t info[2 + 1 + LABEL_SIZE_MAX + 1 + LABEL_SIZE_MAX + 1];
+    uint8_t block[HASH_SIZE_MAX];
+    SB_ASSERT(sc_hkdf_label_fits(label, hkdf->hash_size, size));
     struct sb_writer w = sb_writer_of(info, sizeof(info));
     sb_writer_u16(&w, (uint16_t)size);
-    sb_writer_u8(&w, (uint8_t)(sizeof(prefix) - 1 + label_size));
-    sb_writer_bytes(&w, prefix, sizeof(prefix) - 1);
-    sb_writer_bytes(&w, label, label_size);
-    sb_writer_u8(&w, 0);
+    sb_writer_u8(&w, (uint8_t)(label->prefix.size + label->label.size));
+    sb_writer_bytes(&w, label->prefix.data, label->prefix.size);
+    sb_writer_bytes(&w, label->label.data, label->label.size);
+    sb_writer_u8(&w, (uint8_t)label->context.size);
+    sb_writer_bytes(&w, label->context.data, label->context.size);
     sb_writer_u8(&w, 1);
     SB_ASSERT(!w.failed);
 
-    uint8_t block[HASH_SIZE_MAX];
-    hmac_make(hkdf, info, sb_writer_used(&w), block);
-    memcpy(ret, block, size);
+    struct sb_bytes all = {.data = info, .size = sb_writer_used(&w)};
+    struct sb_bytes before = {.data = block, .size = 0};
+    for (size_t done = 0; done < size;) {
+        size_t now = SB_MIN(size - done, hkdf->hash_size);
+        hmac_make(hkdf, before, all, block);
+        memcpy(ret + done, block, now);
+        done += now;
+        before.size = hkdf->hash_size;
+        info[all.size - 1]++;
+    }
     OPENSSL_cleanse(block, sizeof(block));
+}
+
+void sc_hkdf_expand(const struct sc_hkdf *hkdf, const char *text, uint8_t *ret, size_t size)
+{
+    const struct sc_hkdf_label label = {
+        .prefix = {.data = (const uint8_t *)"tls13 ", .size = 6},
+        .label = {.data = (const uint8_t *)text, .size = strlen(text)},
+    };
+    SB_ASSERT(size <= hkdf->hash_size);
+    sc_hkdf_expand_label(hkdf, &label, ret, size);
+}
+
+void sc_hkdf_hash_of_nothing(size_t hash_size, uint8_t *ret)
+{
+    union sc_hash hash;
+    hash_init(&hash, hash_size);
+    hash_final(&hash, hash_size, ret);
 }
 
 void sc_hkdf_close(struct sc_hkdf *hkdf)

@@ -2,6 +2,7 @@
 #ifndef SC_HKDF_H
 #define SC_HKDF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,23 @@ void sc_hkdf_open(struct sc_hkdf *hkdf, size_t hash_size, const uint8_t *secret)
 /* HKDF-Expand-Label(secret, label, "", size); QUIC uses no context.  [RFC9001 5.1]
  * `label` is without "tls13 "; `size` is at most that of the hash: no more is ever needed. */
 void sc_hkdf_expand(const struct sc_hkdf *hkdf, const char *label, uint8_t *ret, size_t size);
+
+/* What HKDF-Expand-Label() gets beside the secret.  NULL data: empty. */
+struct sc_hkdf_label {
+    struct sb_bytes prefix; /* "tls13 " */
+    struct sb_bytes label;
+    struct sb_bytes context;
+};
+
+/* Returns whether TLS 1.3 has such a label: prefix and label of at most 255 bytes together, a
+ * context of at most 255, and 1 to 255 hashes to be expanded. */
+bool sc_hkdf_label_fits(const struct sc_hkdf_label *label, size_t hash_size, size_t size);
+/* HKDF-Expand-Label() in general, for what sc_hkdf_label_fits() allows.  [RFC8446 7.1] */
+void sc_hkdf_expand_label(const struct sc_hkdf *hkdf, const struct sc_hkdf_label *label,
+                          uint8_t *ret, size_t size);
+
+/* Writes the hash of no bytes, `hash_size` bytes of it. */
+void sc_hkdf_hash_of_nothing(size_t hash_size, uint8_t *ret);
 
 /* Wipes the key. */
 void sc_hkdf_close(struct sc_hkdf *hkdf);

@@ -21,6 +21,7 @@
 
 #include "crypto/cert.h"
 #include "crypto/keylog.h"
+#include "crypto/library.h"
 #include "crypto/pem.h"
 #include "crypto/suite.h"
 #include "crypto/tls_resume.h"
@@ -420,7 +421,8 @@ static int set_up_context(struct sc_tls_config *config, const struct sc_tls_opti
 {
     bool is_server = config->role == SP_SERVER;
     /* [RFC9001 4.2] */
-    SSL_CTX *context = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+    SSL_CTX *context =
+        SSL_CTX_new_ex(sc_library(), NULL, is_server ? TLS_server_method() : TLS_client_method());
     config->context = context;
     if (context == NULL || SSL_CTX_set_app_data(context, config) != 1 ||
         SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||

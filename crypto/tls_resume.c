@@ -29,6 +29,7 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 
+#include "crypto/library.h"
 #include "crypto/session_der.h"
 #include "crypto/strikes.h"
 #include "crypto/ticket_keys.h"
@@ -408,7 +409,8 @@ int sc_tls_resume(struct sp_tls *opaque, struct sb_bytes bytes, bool wants_early
     if (!fits(tls, &ticket))
         return -ESTALE;
     const unsigned char *der = ticket.session.data;
-    SSL_SESSION *session = d2i_SSL_SESSION(NULL, &der, (long)ticket.session.size);
+    SSL_SESSION *session =
+        d2i_SSL_SESSION_ex(NULL, &der, (long)ticket.session.size, sc_library(), NULL);
     ERR_clear_error();
     if (session == NULL)
         return -EINVAL;

@@ -12,7 +12,12 @@ extern "C" {
 #endif
 
 /* Keys, certificates and rules for the peer.  Created once, shared by connections, never changed
- * but by spate_tls_set_certs().  [RFC9001 4] */
+ * but by spate_tls_set_certs().  [RFC9001 4]
+ *
+ * A program that loads providers of OpenSSL, or sets default properties, for the handshakes of
+ * Spate does so before it creates the first of these: then all handshakes use the process's own
+ * library context.  Otherwise they use one of Spate, which has only what OpenSSL's default provider
+ * has.  openssl.cnf counts as such a program. */
 struct spate_tls;
 
 /* Whether a server asks clients for a certificate. */
