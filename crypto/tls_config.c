@@ -10,9 +10,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -25,6 +23,7 @@
 #include "crypto/pem.h"
 #include "crypto/suite.h"
 #include "crypto/tls_resume.h"
+#include "crypto/trust.h"
 #include "proto/base/assert.h"
 
 struct sc_tls_config {
@@ -296,50 +295,6 @@ static int set_up_identity(struct sc_tls_config *config, const struct sc_tls_opt
     return code;
 }
 
-/* The place of the system's store was set when OpenSSL was built; the environment can change it.
- * In an OpenSSL that we have built it may be wrong for this system. */
-static int trust_system(SSL_CTX *context, struct sc_error *error)
-{
-    static const char *const files[] = {
-        "/etc/ssl/certs/ca-certificates.crt", /* Debian, Alpine, Arch */
-        "/etc/pki/tls/certs/ca-bundle.crt",   /* Fedora */
-        "/etc/ssl/ca-bundle.pem",             /* SUSE */
-    };
-    bool is_there = getenv(X509_get_default_cert_file_env()) != NULL ||
-                    getenv(X509_get_default_cert_dir_env()) != NULL ||
-                    access(X509_get_default_cert_file(), R_OK) == 0 ||
-                    access(X509_get_default_cert_dir(), R_OK) == 0;
-    bool loaded = is_there && SSL_CTX_set_default_verify_paths(context) == 1;
-    for (size_t i = 0; i < SB_COUNT(files) && !loaded; i++) {
-        loaded = access(files[i], R_OK) == 0 && SSL_CTX_load_verify_file(context, files[i]) == 1;
-    }
-    ERR_clear_error();
-    if (!loaded)
-        return sc_error_set(error, -ENOENT,
-                            "the system has no store of CA certificates; give a CA file");
-    return 0;
-}
-
-static int trust_given(struct sc_tls_config *config, const struct sc_pem *pem,
-                       struct sc_error *error)
-{
-    STACK_OF(X509) *certs = NULL;
-    int code = sc_pem_read_certs(pem, "CA certificate", &certs, error);
-    X509_STORE *store = SSL_CTX_get_cert_store(config->context);
-    for (int i = 0; code == 0 && i < sk_X509_num(certs); i++) {
-        X509 *cert = sk_X509_value(certs, i);
-        if (X509_STORE_add_cert(store, cert) != 1 ||
-            (config->role == SP_SERVER && SSL_CTX_add_client_CA(config->context, cert) != 1))
-            code = sc_error_set(error, -EINVAL, "CA certificate %s: %s", sc_pem_name(pem),
-                                sc_ossl_reason());
-    }
-    /* What is given is trusted, also if it is not a root. */
-    if (code == 0 && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) != 1)
-        code = sc_error_set(error, -ENOMEM, "no memory");
-    sk_X509_pop_free(certs, X509_free);
-    return code;
-}
-
 static int set_up_trust(struct sc_tls_config *config, const struct sc_tls_options *options,
                         struct sc_error *error)
 {
@@ -376,7 +331,8 @@ static int set_up_trust(struct sc_tls_config *config, const struct sc_tls_option
         return sc_error_set(error, -EINVAL,
                             "a server that asks for client certificates needs the CA certificates "
                             "to trust: give a CA file");
-    return given ? trust_given(config, &pem, error) : trust_system(config->context, error);
+    return given ? sc_trust_given(config->context, is_server, &pem, error)
+                 : sc_trust_system(config->context, error);
 }
 
 static int set_up_keylog(struct sc_tls_config *config, const struct sc_tls_options *options,
