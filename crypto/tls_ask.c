@@ -29,6 +29,7 @@
 #include "crypto/suite.h"
 #include "crypto/tls_impl.h"
 #include "crypto/transcript.h"
+#include "crypto/verified.h"
 #include "proto/base/assert.h"
 
 enum {
@@ -265,17 +266,21 @@ int sc_tls_on_chain(X509_STORE_CTX *store, void *arg)
     (void)arg;
     const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct sc_tls *tls = tls_of_ssl(ssl);
-    bool decides = sc_tls_config_verify(tls->config) == SC_VERIFY_ASK_INSTEAD;
+    enum sc_verify verify = sc_tls_config_verify(tls->config);
+    bool decides = verify == SC_VERIFY_ASK_INSTEAD;
     if (decides && !sc_tls_config_has_trust(tls->config)) {
         tls->asking->chain_error = "no CA certificate is given";
     } else {
-        int result = X509_verify_cert(store);
+        int result = sc_verified_check(sc_tls_config_verified(tls->config), store, tls->peer_name,
+                                       (int64_t)sc_tls_now_s());
         if (result < 0 || (result == 0 && !decides))
             return result;
         if (result == 0)
             tls->asking->chain_error =
                 X509_verify_cert_error_string(X509_STORE_CTX_get_error(store));
     }
+    if (verify == SC_VERIFY_CHAIN)
+        return 1;
     X509_STORE_CTX_set_error(store, X509_V_OK);
     tls->asking->verify_is_due = true;
     return 1;

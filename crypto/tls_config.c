@@ -24,6 +24,7 @@
 #include "crypto/suite.h"
 #include "crypto/tls_resume.h"
 #include "crypto/trust.h"
+#include "crypto/verified.h"
 #include "proto/base/assert.h"
 
 struct sc_tls_config {
@@ -43,6 +44,7 @@ struct sc_tls_config {
                         is in `alpn` */
     struct sc_keylog *keylog;
     struct sc_resumption *resumption;
+    struct sc_verified *verified; /* or NULL */
     bool has_tickets;
     /* False as long as the certificate of `context` is the only one.  Relaxed: it only saves the
      * lock, which orders the rest. */
@@ -313,6 +315,13 @@ static int set_up_trust(struct sc_tls_config *config, const struct sc_tls_option
     if (!verifies && options->verify != SC_VERIFY_CHAIN)
         return sc_error_set(error, -EINVAL, "a function is to verify the peer, which %s",
                             is_server ? "needs no certificate" : "'insecure' accepts unseen");
+    if (options->verified_life_s != 0 &&
+        (is_server || !verifies || options->verify == SC_VERIFY_ASK_INSTEAD ||
+         options->verified_life_s > SC_VERIFIED_LIFE_S_MAX))
+        return sc_error_set(
+            error, -EINVAL,
+            "only a client that verifies chains can remember them, for %d s at most",
+            SC_VERIFIED_LIFE_S_MAX);
     if (!verifies) {
         SSL_CTX_set_verify(config->context, SSL_VERIFY_NONE, NULL);
         return 0;
@@ -321,7 +330,12 @@ static int set_up_trust(struct sc_tls_config *config, const struct sc_tls_option
     if (options->client_auth == SC_CLIENT_AUTH_REQUIRED)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(config->context, mode, NULL);
-    if (options->verify != SC_VERIFY_CHAIN)
+    if (options->verified_life_s != 0) {
+        config->verified = sc_verified_create(options->verified_life_s);
+        if (config->verified == NULL)
+            return sc_error_set(error, -ENOMEM, "no memory");
+    }
+    if (options->verify != SC_VERIFY_CHAIN || config->verified != NULL)
         SSL_CTX_set_cert_verify_callback(config->context, sc_tls_on_chain, NULL);
     config->has_trust = given || options->verify != SC_VERIFY_ASK_INSTEAD;
     if (!config->has_trust)
@@ -462,6 +476,7 @@ void sc_tls_config_unref(struct sc_tls_config *config)
         return;
     SSL_CTX_free(config->context); /* wipes the private key */
     sc_resumption_destroy(config->resumption);
+    sc_verified_destroy(config->verified);
     sc_keylog_close(config->keylog);
     sc_cert_table_unref(config->certs);
     CRYPTO_THREAD_lock_free(config->certs_lock);
@@ -547,4 +562,9 @@ bool sc_tls_config_has_trust(const struct sc_tls_config *config)
 enum sc_verify sc_tls_config_verify(const struct sc_tls_config *config)
 {
     return config->verify;
+}
+
+struct sc_verified *sc_tls_config_verified(const struct sc_tls_config *config)
+{
+    return config->verified;
 }

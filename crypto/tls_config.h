@@ -36,6 +36,7 @@ enum sc_verify {
 enum { SC_TLS_APP_WORDS = 4 };
 
 struct sc_resumption;
+struct sc_verified;
 
 /* Returns whether 0-RTT of a client may be accepted.  `server_name`: what it asked for, or NULL.
  * Threads: that of the handshake. */
@@ -83,6 +84,7 @@ struct sc_tls_options {
     bool refuses_unknown; /* server: a name without certificate fails; else it gets `cert` */
     bool asks_cert;       /* SC_ASK_CERT; then no certificate is needed here */
     enum sc_verify verify;
+    uint32_t verified_life_s;    /* client: see crypto/verified.h; 0: each chain is verified */
     bool keeps_peer_chain;       /* for sc_tls_peer_chain() */
     void *app[SC_TLS_APP_WORDS]; /* kept for the caller */
 
@@ -152,6 +154,7 @@ bool sc_tls_config_refuses_unknown(const struct sc_tls_config *config);
 bool sc_tls_config_keeps_peer_chain(const struct sc_tls_config *config);
 bool sc_tls_config_has_trust(const struct sc_tls_config *config); /* CA certificates */
 enum sc_verify sc_tls_config_verify(const struct sc_tls_config *config);
+struct sc_verified *sc_tls_config_verified(const struct sc_tls_config *config); /* or NULL */
 
 /* In crypto/tls_ask.c, for the context: SSL_CTX_set_cert_cb() and the like. */
 int sc_tls_on_cert(SSL *ssl, void *arg);

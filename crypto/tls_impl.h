@@ -100,6 +100,9 @@ static inline const struct sc_tls *sc_tls_of_const(const struct sp_tls *tls)
 /* Makes `ssl`, for the beginning of a handshake.  Returns 0 or what sc_tls_create() does. */
 SB_MUST_USE int sc_tls_open(struct sc_tls *tls, struct sc_error *error);
 
+/* Returns the seconds of the clock by which OpenSSL judges tickets and certificates. */
+uint64_t sc_tls_now_s(void);
+
 /* Takes the oldest ticket; it is lent until the next call.  False if there is none. */
 bool sc_tls_take_ticket(struct sc_tls *tls, struct sb_bytes *ret);
 /* Frees all of resumption. */

@@ -55,8 +55,8 @@ struct sc_resumption {
     void *allow_context;
 };
 
-/* The clock that OpenSSL compares the ages of tickets by, as it shows in a session that is new. */
-static uint64_t now_s(void)
+/* As it shows in a session that is new. */
+uint64_t sc_tls_now_s(void)
 {
     SSL_SESSION *session = SSL_SESSION_new();
     uint64_t now = session != NULL ? (uint64_t)SSL_SESSION_get_time_ex(session) : 0;
@@ -77,7 +77,7 @@ static int use_keys(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIP
 {
     const struct sc_tls *tls = tls_of_ssl(ssl);
     const struct sc_resumption *resumption = sc_tls_config_resumption(tls->config);
-    return sc_ticket_keys_use(resumption->keys, name, iv, cipher, mac, is_seal, now_s());
+    return sc_ticket_keys_use(resumption->keys, name, iv, cipher, mac, is_seal, sc_tls_now_s());
 }
 
 static int write_appdata(SSL *ssl, void *arg)
@@ -154,7 +154,7 @@ static int allow_early(SSL *ssl, void *arg)
         return 0;
     bool is_own = memcmp(issuer, resumption->issuer, ISSUER_SIZE) == 0;
     return sc_strikes_add(resumption->strikes, random, is_own,
-                          (uint64_t)SSL_SESSION_get_time_ex(session), now_s());
+                          (uint64_t)SSL_SESSION_get_time_ex(session), sc_tls_now_s());
 }
 
 static int set_up_server(SSL_CTX *context, const struct sc_tls_options *options,
@@ -182,7 +182,7 @@ static int set_up_server(SSL_CTX *context, const struct sc_tls_options *options,
     if (!options->accepts_early)
         return 0;
     size_t count = options->strike_count != 0 ? options->strike_count : STRIKES_DEFAULT;
-    resumption->strikes = sc_strikes_create(count, now_s());
+    resumption->strikes = sc_strikes_create(count, sc_tls_now_s());
     if (resumption->strikes == NULL)
         return sc_error_set(error, -ENOMEM, "no memory");
     resumption->allow = options->on_early;
@@ -247,7 +247,7 @@ static void write_ticket(struct sb_writer *w, const struct sc_tls *tls, struct s
     sb_writer_u32(w, MAGIC);
     sb_writer_u8(w, sc_tls_config_is_insecure(tls->config) ? 0 : FLAG_VERIFIED);
     sb_writer_u32(w, version);
-    sb_writer_u64(w, now_s());
+    sb_writer_u64(w, sc_tls_now_s());
     sb_writer_u32(w, lifetime_s);
     write_short(w, name, strlen(name));
     write_short(w, tls->alpn.data, tls->alpn.size);
@@ -345,7 +345,7 @@ static bool read_ticket(struct sb_bytes bytes, struct ticket *ret)
 static bool fits(const struct sc_tls *tls, const struct ticket *ticket)
 {
     const char *name = tls->peer_name != NULL ? tls->peer_name : "";
-    uint64_t now = now_s();
+    uint64_t now = sc_tls_now_s();
     uint64_t lifetime_s = SB_MIN(ticket->lifetime_s, (uint64_t)LIFETIME_MAX_S);
     if (ticket->name.size != strlen(name) ||
         memcmp(ticket->name.data, name, ticket->name.size) != 0 ||

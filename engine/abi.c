@@ -269,7 +269,9 @@ FROZEN_FIELD(struct spate_tls_options, ticket_lifetime_s, 196, 4);
 FROZEN_FIELD(struct spate_tls_options, early_hellos_max, 200, 4);
 FROZEN_FIELD(struct spate_tls_options, early_data, 204, 1);
 FROZEN_FIELD(struct spate_tls_options, reserved_2, 205, 3);
-LAST_FIELD(struct spate_tls_options, reserved_2);
+FROZEN_FIELD(struct spate_tls_options, verified_life_s, 208, 4);
+FROZEN_FIELD(struct spate_tls_options, reserved_3, 212, 4);
+LAST_FIELD(struct spate_tls_options, reserved_3);
 
 FROZEN_FIELD(struct spate_connect_options, size, 0, 8);
 FROZEN_FIELD(struct spate_connect_options, address, 8, 8);

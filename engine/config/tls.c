@@ -112,6 +112,7 @@ static int create(const struct spate_tls_options *given, enum sp_role role, stru
         .ca_file = options->ca_file,
         .ca_pem = options->ca_pem,
         .insecure = options->insecure,
+        .verified_life_s = options->verified_life_s,
         .client_auth = (enum sc_client_auth)options->client_auth,
         .alpn = options->alpn,
         .alpn_count = options->alpn_count,

@@ -552,7 +552,7 @@ static void options_that_make_no_sense_are_refused_with_a_reason(void **state)
 {
     (void)state;
     struct identity id = make(PW_SERVER_NAME);
-    struct spate_tls_options base = options_of(), cases[5];
+    struct spate_tls_options base = options_of(), cases[6];
     base.cert_pem = id.cert;
     base.key_pem = id.key;
     for (size_t i = 0; i < QT_COUNT(cases); i++)
@@ -564,12 +564,14 @@ static void options_that_make_no_sense_are_refused_with_a_reason(void **state)
         "unknown_name or verify has a value that does not exist",
         "a function is to verify the peer, which needs no certificate",
         "the certificate is given twice",
+        "only a client that verifies chains can remember them, for 86400 s at most",
     };
     cases[0].client_auth = SPATE_CLIENT_AUTH_REQUIRED;
     cases[1].verify = SPATE_VERIFY_INSTEAD;
     cases[2].unknown_name = (enum spate_unknown_name)2;
     cases[3].on_verify = on_ask;
     cases[4].cert = cert_of(&id, NULL, NULL);
+    cases[5].verified_life_s = 1;
     for (size_t i = 0; i < QT_COUNT(cases); i++) {
         struct spate_tls *tls = NULL;
         struct spate_error error = {""};

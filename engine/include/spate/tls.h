@@ -113,6 +113,13 @@ struct spate_tls_options {
                                    each; beyond, 0-RTT is rejected.  Default 0: 65,536 */
     bool early_data;            /* accept 0-RTT.  Default false */
     uint8_t reserved_2[3];      /* ignored */
+
+    /* Client that verifies chains, alone or before on_verify: for how many seconds it accepts a
+     * chain for a server's name again without verifying it, but not beyond the life of its
+     * certificates.  The server still proves in each handshake that the leaf's key is its own.
+     * Up to 512 chains are remembered.  At most 86,400; default 0: each chain is verified. */
+    uint32_t verified_life_s;
+    uint8_t reserved_3[4]; /* ignored */
 };
 
 /* Sets `size`, and every other field to zero.
