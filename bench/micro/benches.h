@@ -7,6 +7,7 @@
 /* Each in a file of its own name. */
 extern const struct micro_bench micro_channel;
 extern const struct micro_bench micro_fused;
+extern const struct micro_bench micro_handshake;
 extern const struct micro_bench micro_heads;
 extern const struct micro_bench micro_limits;
 extern const struct micro_bench micro_masks;
