@@ -17,7 +17,7 @@ extern "C" {
  * A program that loads providers of OpenSSL, or sets default properties, for the handshakes of
  * Spate does so before it creates the first of these: then all handshakes use the process's own
  * library context.  Otherwise they use one of Spate, which has only what OpenSSL's default provider
- * has.  openssl.cnf counts as such a program. */
+ * has.  What openssl.cnf sets up counts as well. */
 struct spate_tls;
 
 /* Whether a server asks clients for a certificate. */
