@@ -83,6 +83,21 @@ struct share {
 
 /* ---- Flow groups ---- */
 
+/* Lets a connection wait in the line of its group.  Where others are in it too, the pacer must not
+ * cut the train of its turn: the group's limit bounds what is in flight, and a round trip is long
+ * because others are served in between.  One that is alone may have a slow path. */
+static void line_up(struct spate_conn *conn)
+{
+    se_group_wait(&conn->shard->groups, &conn->flow);
+    sp_conn_set_in_turns(conn->proto, conn->flow.group->member_count > 1);
+}
+
+static void leave_flow(struct spate_conn *conn)
+{
+    se_group_leave(&conn->shard->groups, &conn->flow);
+    sp_conn_set_in_turns(conn->proto, false);
+}
+
 /* Tells the connection's group what the last ACKs and losses have changed.  With another peer it is
  * no longer a part of it. */
 static void update_flow(struct spate_conn *conn)
@@ -91,7 +106,7 @@ static void update_flow(struct spate_conn *conn)
     bool has_moved = !sp_addr_equal(&conn->flow.group->peer, &sp_conn_path(conn->proto)->remote);
     se_group_update(&conn->flow, flight.bytes, flight.rtt_min_ns, conn->shard->now_ns);
     if (has_moved)
-        se_group_leave(&conn->shard->groups, &conn->flow);
+        leave_flow(conn);
 }
 
 /* Lowers a connection's share to what its group allows.  Who is in no group, but has a peer whose
@@ -258,14 +273,14 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
             break; /* a completion will wake us, not its timer */
         }
         if (!share->is_held && must_wait(conn, &part, outcome))
-            se_group_wait(&shard->groups, &conn->flow);
+            line_up(conn);
         else if (outcome == SENT_SOME)
             sb_list_push_back(&served, link);
         else if (SB_UNLIKELY(share->is_held) && !sb_link_is_in(&conn->limit_link) &&
                  sp_conn_is_held(conn->proto, SB_MAX(shard->now_ns, conn->depart.last_ns)))
             se_limit_join(&shard->limit, &conn->limit_link);
         if (is_flow_over(conn, outcome))
-            se_group_leave(&shard->groups, &conn->flow);
+            leave_flow(conn);
         after_trains(conn, outcome);
     }
     move_all(&line, &shard->send_pending);
@@ -317,7 +332,7 @@ static enum outcome send_group(struct spate_shard *shard, struct se_group *group
             return NO_SLOT;
         }
         if (outcome == SENT_SOME)
-            se_group_wait(&shard->groups, member);
+            line_up(conn);
         after_trains(conn, outcome);
     }
     return SENT_ALL;
@@ -347,7 +362,7 @@ static SB_NEVER_INLINE void release_groups(struct spate_shard *shard)
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, all_link);
         if (conn->flow.group == NULL)
             continue;
-        se_group_leave(&shard->groups, &conn->flow);
+        leave_flow(conn);
         se_conn_want_send(conn);
     }
     SB_ASSERT(shard->groups.active_count == 0);

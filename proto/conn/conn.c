@@ -214,6 +214,11 @@ struct sp_flight sp_conn_flight(const struct sp_conn *conn)
     };
 }
 
+void sp_conn_set_in_turns(struct sp_conn *conn, bool is_in_turns)
+{
+    conn->loss.is_in_turns = is_in_turns; /* the next ACK sets the pace */
+}
+
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)
 {
     return conn->is_held && sp_conn_last_wait(conn, now_ns) == SP_WAIT_HELD;

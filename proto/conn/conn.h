@@ -545,7 +545,6 @@ struct sp_flight {
     uint64_t bytes;      /* in flight on the path in use [RFC9002 2] */
     uint64_t rtt_min_ns; /* its shortest round trip; SB_NEVER: not measured yet */
 };
-
 struct sp_flight sp_conn_flight(const struct sp_conn *conn);
 
 /* Returns whether the connection has something to send that only a held train keeps back. */
@@ -554,8 +553,10 @@ bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns);
 /* Returns whether only the pacer kept the last train from being made, or from being longer. */
 bool sp_conn_is_pacer_blocked(const struct sp_conn *conn);
 
-/* Returns the number of the path in use: no other path of the connection has it, before or after.
- */
+/* The host has it take turns with others, a train each, which the pacer then cuts no shorter. */
+void sp_conn_set_in_turns(struct sp_conn *conn, bool is_in_turns);
+
+/* Returns the number of the path in use, which no other path of the connection ever has. */
 uint32_t sp_conn_path_number(const struct sp_conn *conn);
 
 /* Returns the path in use. */

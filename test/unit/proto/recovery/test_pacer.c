@@ -126,6 +126,27 @@ static void a_burst_after_silence_is_bounded(void **state)
     }
 }
 
+/* Round trips that are long because others have their turns do not cut the train of a turn. */
+static void a_turn_is_worth_a_train(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t window_bytes, rtt_ns, want_bytes;
+    } samples[] = {
+        {14400, 10 * SB_MS, 2 * 54 * 1200 - 600},
+        {1200, 50 * SB_US, 2 * 54 * 1200 - 600}, /* it has them anyway */
+        {4000000, 10 * SB_MS, 500000},           /* .. and more */
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        const struct sp_rtt rtt = {.smoothed_ns = samples[i].rtt_ns, .min_ns = samples[i].rtt_ns};
+        const struct sp_pace own = sp_pace_of_window(samples[i].window_bytes, &rtt, 1200, false);
+        struct sp_pace pace = own;
+        sp_pace_for_turns(&pace, 1200);
+        assert_int_equal(pace.burst_bytes, samples[i].want_bytes);
+        assert_int_equal(pace.rate_bytes_per_s, own.rate_bytes_per_s);
+    }
+}
+
 static void what_was_overdrawn_is_waited_for(void **state)
 {
     (void)state;
@@ -371,6 +392,7 @@ int main(void)
         cmocka_unit_test(without_a_rate_nothing_is_held_back),
         cmocka_unit_test(the_rate_is_kept_over_time),
         cmocka_unit_test(a_burst_after_silence_is_bounded),
+        cmocka_unit_test(a_turn_is_worth_a_train),
         cmocka_unit_test(what_was_overdrawn_is_waited_for),
         cmocka_unit_test(a_limit_is_kept_over_the_whole_range),
         cmocka_unit_test(a_limit_lowers_a_rate_and_never_raises_it),
