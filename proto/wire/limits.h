@@ -142,8 +142,9 @@ enum {
      * goes into the next packet. */
     SP_CONTROL_BYTES_MAX = 1280,
 
-    /* STREAM and CRYPTO frames in one packet: bounds its scatter list. */
-    SP_DATA_FRAMES_MAX = 16,
+    /* STREAM and CRYPTO frames in one packet: bounds its scatter list.  So many that small messages
+     * fill a packet of 1,472 bytes: each is two frames, a header and at least a few bytes. */
+    SP_DATA_FRAMES_MAX = 64,
 
     /* Bytes of a reason phrase that are kept and sent. */
     SP_REASON_SIZE_MAX = 128,
