@@ -13,7 +13,13 @@
  * become a deadlock: if all memory belongs to messages that are not whole, may_grow() lets one of
  * them go on until it is whole, one that waits for no other.  Bytes of those that stand still
  * may fill the window of the connection, so that not even this one moves: then the youngest is
- * refused. */
+ * refused.
+ *
+ * A whole message that waits for an earlier one of its channel is copied, so that its slices do not
+ * take the credit that the earlier one needs.  Beyond receive_bytes_max it keeps them: so the
+ * window of the connection holds the peer back.  The earlier one is on its way again if its packets
+ * were lost.  If it was never sent it can need that credit: then nothing moves, and the connection
+ * is closed, because a whole message cannot be refused. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -95,9 +101,16 @@ static void free_segments(struct se_exchange *exchange)
     exchange->in_size = 0;
 }
 
+static void hold_no_more(struct se_exchange *exchange)
+{
+    exchange->messenger->slices_held -= exchange->holds_slices;
+    exchange->holds_slices = false;
+}
+
 void se_incoming_free(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
+    hold_no_more(exchange);
     free_segments(exchange);
     if (exchange->is_over) { /* until then lent memory is the connection's */
         buffer_free(messenger, exchange->lent);
@@ -191,6 +204,8 @@ static bool make_pieces(struct se_exchange *exchange)
 static void deliver(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
+    hold_no_more(exchange);
+    messenger->has_moved = true;
     exchange->in = SE_IN_READY;
     messenger->held_bytes += exchange->in_charged;
     messenger->counts.received++;
@@ -254,14 +269,29 @@ static void refuse(struct se_exchange *exchange, enum spate_message_error error)
     give_up(exchange);
 }
 
-/* Returns whether a whole message may wait for others of its channel.  Its slices must not take the
- * credit that those others need.  The peer has been told already that it has arrived, so that it
- * cannot be refused any more. */
-static bool may_hold(struct se_exchange *exchange)
+/* From now on it counts as standing still: see run_stalled(). */
+static void arm_stall(struct spate_messenger *messenger)
 {
-    const struct spate_messenger_options *options = &exchange->messenger->options;
-    uint64_t most = options->receive_bytes_max + options->message_size_max;
-    return exchange->messenger->receive_bytes <= most && (exchange->was_lent || compact(exchange));
+    struct spate_conn_stats stats;
+    spate_conn_stats(messenger->conn, &stats);
+    uint64_t wait_ns = SB_MAX(SE_MESSAGE_STALL_NS, SE_MESSAGE_STALL_RTTS * stats.rtt_smoothed_ns);
+    messenger->stall_ns = sb_time_add(messenger->shard->now_ns, wait_ns);
+    messenger->has_moved = false;
+}
+
+/* A whole message has to wait for earlier ones of its channel.  The peer knows that it has arrived,
+ * so that it cannot be refused any more. */
+static void hold(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    exchange->in = SE_IN_HELD;
+    if (exchange->was_lent ||
+        (messenger->receive_bytes <= messenger->options.receive_bytes_max && compact(exchange)))
+        return;
+    exchange->holds_slices = true;
+    messenger->slices_held++;
+    if (messenger->stall_ns == SB_NEVER)
+        arm_stall(messenger);
 }
 
 static void whole(struct se_exchange *exchange)
@@ -287,15 +317,13 @@ static void whole(struct se_exchange *exchange)
         deliver(exchange);
         return;
     }
-    if (exchange->sequence != channel->receive_next && !may_hold(exchange)) {
-        spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY,
-                         "too many messages wait for another one");
-        return;
-    }
+    bool is_early = exchange->sequence != channel->receive_next;
     switch (se_messenger_put(messenger, channel, exchange->sequence, exchange)) {
     case SE_ORDER_DONE:
         sb_list_remove(&exchange->in_link);
         exchange->in = SE_IN_HELD;
+        if (is_early)
+            hold(exchange);
         deliver_next(channel);
         return;
     case SE_ORDER_BAD:
@@ -349,7 +377,7 @@ static void lend(struct se_exchange *exchange)
     exchange->in = SE_IN_WAITING;
     messenger->has_waiting = true;
     if (!may_grow(exchange, size)) {
-        messenger->stall_ns = sb_time_add(messenger->shard->now_ns, SE_MESSAGE_STALL_NS);
+        arm_stall(messenger);
         return;
     }
     struct se_message_buffer *buffer = buffer_make(messenger, (size_t)size);
@@ -396,11 +424,17 @@ static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
         youngest = exchange;
         count++;
     }
-    if (count == 0 || messenger->conn == NULL)
+    if ((count == 0 && messenger->slices_held == 0) || messenger->conn == NULL)
         return;
-    messenger->stall_ns = sb_time_add(now_ns, SE_MESSAGE_STALL_NS);
-    if (messenger->held_bytes == 0)
+    bool has_moved = messenger->has_moved;
+    arm_stall(messenger);
+    if (has_moved || messenger->held_bytes > 0)
+        return;
+    if (count > 0)
         refuse(youngest, SPATE_MESSAGE_ERROR_BUSY);
+    else
+        spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY,
+                         "too many messages wait for another one");
 }
 
 void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns)
@@ -513,9 +547,7 @@ void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *
     if (is_incomplete(exchange) && exchange->lent != NULL &&
         !extend(exchange, event->u.placed.data, event->u.placed.size))
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
-    if (event->u.placed.size > 0 && exchange->messenger->stall_ns != SB_NEVER) /* it moves */
-        exchange->messenger->stall_ns =
-            sb_time_add(exchange->messenger->shard->now_ns, SE_MESSAGE_STALL_NS);
+    exchange->messenger->has_moved |= event->u.placed.size > 0;
     if (event->u.placed.is_returned) {
         if (!exchange->lent_has_segment)
             buffer_free(exchange->messenger, exchange->lent);

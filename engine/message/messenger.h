@@ -32,9 +32,11 @@ enum {
 };
 
 #define SE_MESSAGE_FRESH_NS UINT64_C(1000000)
-/* Nothing moves for so long although nothing can be released: somebody must give way. */
-#define SE_MESSAGE_STALL_NS UINT64_C(250000000)
-#define SE_MESSAGE_NO_ID    UINT64_MAX
+/* Nothing moves for so long although nothing can be released: somebody must give way.  Longer than
+ * it takes to send a lost packet again, also on a path of this many round trips. */
+#define SE_MESSAGE_STALL_NS   UINT64_C(250000000)
+#define SE_MESSAGE_STALL_RTTS 8
+#define SE_MESSAGE_NO_ID      UINT64_MAX
 
 /* Memory for a part of a message, on the heap and charged to the shard. */
 struct se_message_buffer {
@@ -97,6 +99,7 @@ struct se_exchange {
     struct se_message_buffer *lent; /* no segment has it yet, or the last one has */
     bool lent_has_segment;
     bool was_lent;        /* memory was lent to the stream: no more slices come */
+    bool holds_slices;    /* HELD, and counted in its messenger's slices_held */
     struct iovec *pieces; /* while READY or TAKEN */
     struct iovec inline_pieces[SE_MESSAGE_INLINE_PIECES];
 
@@ -126,11 +129,13 @@ struct spate_messenger {
     uint64_t receive_bytes;     /* sum of in_charged */
     uint64_t held_bytes;        /* of these: of messages that are READY or TAKEN */
     uint64_t send_bytes;
-    uint64_t fresh_ns; /* when FRESH ones are looked at; SB_NEVER: there are none */
-    bool wants_room;   /* spate_message_send() returned -EAGAIN */
-    bool has_room;     /* ROOM is to be reported */
-    bool has_waiting;  /* one may be WAITING */
+    uint32_t slices_held; /* messages that are HELD with slices, which hold the peer's credit */
+    uint64_t fresh_ns;    /* when FRESH ones are looked at; SB_NEVER: there are none */
+    bool wants_room;      /* spate_message_send() returned -EAGAIN */
+    bool has_room;        /* ROOM is to be reported */
+    bool has_waiting;     /* one may be WAITING */
     bool has_made_room;
+    bool has_moved;    /* something was placed or delivered since stall_ns was set */
     uint64_t stall_ns; /* when waiting ones are given up; SB_NEVER: they get on, or none waits */
     bool is_destroyed; /* the application has; it lives on until the connection has ended */
     uint64_t conn_id;

@@ -76,6 +76,8 @@ static void on_event(struct pw_end *end, struct spate_event *event)
     if (event->kind == SPATE_EVENT_CONNECTED && !side->is_plain)
         assert_int_equal(
             spate_messenger_create(event->conn, &side->options, &side->messenger, NULL), 0);
+    if (event->kind == SPATE_EVENT_PATH)
+        side->path_count += event->u.path != SPATE_PATH_FAILED;
     if (side->messenger == NULL || !spate_messenger_event(side->messenger, event)) {
         pw_default(end, event);
         return;
@@ -83,10 +85,27 @@ static void on_event(struct pw_end *end, struct spate_event *event)
     mw_take_all(side);
 }
 
+static void (*change_server)(struct spate_config *config);
+static void (*change_client)(struct spate_config *config);
+
 static void configure(struct spate_config *config)
 {
     config->message_frame_size_max = 65535;
     config->idle_timeout_ns = 10000 * MS;
+}
+
+static void configure_server(struct spate_config *config)
+{
+    configure(config);
+    if (change_server != NULL)
+        change_server(config);
+}
+
+static void configure_client(struct spate_config *config)
+{
+    configure(config);
+    if (change_client != NULL)
+        change_client(config);
 }
 
 static void world_deinit(void *object)
@@ -106,6 +125,14 @@ static void side_init(struct mw_side *side, struct pw_end *end)
 
 struct mw *mw_make(void)
 {
+    return mw_make_with(NULL, NULL);
+}
+
+struct mw *mw_make_with(void (*server)(struct spate_config *config),
+                        void (*client)(struct spate_config *config))
+{
+    change_server = server;
+    change_client = client;
     if (mw_pattern == NULL) {
         mw_pattern = malloc(MW_PATTERN_SIZE);
         assert_non_null(mw_pattern);
@@ -113,7 +140,8 @@ struct mw *mw_make(void)
             mw_pattern[i] = pw_byte(7, i);
     }
     struct mw *world = owned_alloc(sizeof(*world));
-    world->w = pw_create(&(struct pw_config){.server = configure, .client = configure});
+    world->w =
+        pw_create(&(struct pw_config){.server = configure_server, .client = configure_client});
     side_init(&world->server, &world->w->server);
     side_init(&world->client, &world->w->client);
     (void)owned_add(world, world_deinit);
@@ -123,6 +151,14 @@ struct mw *mw_make(void)
 void mw_connect_both(struct mw *world)
 {
     world->conn = pw_connected(world->w);
+}
+
+bool mw_release_oldest(struct mw_side *side)
+{
+    if (side->released_count == side->kept_count)
+        return false;
+    spate_message_release(side->messenger, &side->kept[side->released_count++]);
+    return true;
 }
 
 /* Sends a message whose first bytes are `number`. */

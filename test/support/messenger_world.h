@@ -30,8 +30,10 @@ struct mw_side {
     struct mw_seen seen[MW_SEEN_MAX];
     uint32_t seen_count;
     uint32_t counts[SPATE_MESSAGE_ROOM + 1]; /* by kind */
+    uint32_t path_count;                     /* addresses of the peer that were validated */
     struct spate_message kept[MW_SEEN_MAX];
     uint32_t kept_count;
+    uint32_t released_count; /* of them, from the first one on, by mw_release_oldest() */
     bool has_wrong_bytes;
 };
 
@@ -48,7 +50,12 @@ enum { MW_PATTERN_SIZE = 12 << 20 };
 
 void mw_take_all(struct mw_side *side);
 struct mw *mw_make(void);
+/* The same with engines that `configure` changes, after the changes of mw_make(); NULL: none. */
+struct mw *mw_make_with(void (*server)(struct spate_config *config),
+                        void (*client)(struct spate_config *config));
 void mw_connect_both(struct mw *world);
+/* Gives back what `keeps` has kept longest.  Returns false if there is nothing. */
+bool mw_release_oldest(struct mw_side *side);
 int mw_send_number(struct mw_side *side, uint32_t number, size_t size,
                    const struct spate_message_options *options);
 struct spate_messenger_stats mw_stats_of(const struct mw_side *side);

@@ -46,8 +46,9 @@ enum spate_message_error {
                                                    spate_message_cancel() */
     SPATE_MESSAGE_ERROR_EXPIRED = 0x53500002,   /* streams: its deadline has passed */
     SPATE_MESSAGE_ERROR_BUSY = 0x53500003,      /* streams: refused for lack of memory; the
-                                                   connection: too many whole messages wait for an
-                                                   earlier one of their channel */
+                                                   connection: whole messages that wait for an
+                                                   earlier one of their channel hold all memory and
+                                                   credit that it needs */
     SPATE_MESSAGE_ERROR_TOO_LARGE = 0x53500004, /* streams: larger than message_size_max */
     SPATE_MESSAGE_ERROR_PROTOCOL = 0x53500005,  /* the connection: a malformed header, a number that
                                                    came before */
@@ -62,9 +63,11 @@ struct spate_messenger_options {
     /* Memory of received messages that are not whole yet, or that were not released.  At the limit
      * the peer's flow control holds further bytes back.  If no whole message is there to be
      * released, one message may still grow, so that it is passed by message_size_max at most; if
-     * that does not help for 250 ms, the message that began last is refused: BUSY.  Each message
-     * may have a first buffer of 16 KiB in any case.  Unreliable messages need no credit: those
-     * that come at the limit are dropped, and counted in `refused`.
+     * nothing moves for 250 ms, or for 8 round trips where those take longer, the message that
+     * began last is refused: BUSY.  Each message may have a first buffer of 16 KiB in any case, and
+     * small messages that are whole are held as slices beyond the limit: the connection's window
+     * bounds them.  Unreliable messages need no credit: those that come at the limit are dropped,
+     * and counted in `refused`.
      * Default 64 MiB; 64 KiB to 1 TiB. */
     uint64_t receive_bytes_max;
     /* Bytes of messages that were sent and not acknowledged.  At the limit spate_message_send()
