@@ -19,6 +19,8 @@ enum { BUFFER_SIZE = 65536, WAIT_MS = 20, SOCKET_BYTES = 4 << 20 };
 struct lossy_relay {
     int to_client;
     int to_server; /* connected to it */
+    struct sockaddr_storage server;
+    socklen_t server_size;
     uint32_t loss_per_thousand;
     uint64_t random;
     struct sockaddr_storage client;
@@ -148,18 +150,25 @@ static void stop(void *object)
     (void)pthread_join(relay->thread, NULL);
 }
 
+/* Returns a socket that is connected to the server. */
+static int socket_to_server(const struct lossy_relay *relay)
+{
+    int fd = pw_udp_socket();
+    set_up(fd);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&relay->server, relay->server_size), 0);
+    return fd;
+}
+
 struct lossy_relay *lossy_relay_start(const struct lossy_relay_config *config)
 {
     struct lossy_relay *relay = owned_alloc(sizeof(*relay));
     relay->to_client = pw_udp_socket();
-    relay->to_server = pw_udp_socket();
+    relay->server = config->server;
+    relay->server_size = config->server_size;
+    relay->to_server = socket_to_server(relay);
     relay->loss_per_thousand = config->loss_per_thousand;
     relay->random = config->seed | 1;
     set_up(relay->to_client);
-    set_up(relay->to_server);
-    assert_int_equal(
-        connect(relay->to_server, (const struct sockaddr *)&config->server, config->server_size),
-        0);
     assert_int_equal(pthread_create(&relay->thread, NULL, run, relay), 0);
     return owned_add(relay, stop);
 }
@@ -170,6 +179,12 @@ struct sockaddr_storage lossy_relay_address(const struct lossy_relay *relay, soc
     *ret_size = sizeof(address);
     assert_int_equal(getsockname(relay->to_client, (struct sockaddr *)&address, ret_size), 0);
     return address;
+}
+
+/* The thread goes on with the same descriptor; a call that waits there ends after WAIT_MS. */
+void lossy_relay_rebind(struct lossy_relay *relay)
+{
+    assert_true(dup2(socket_to_server(relay), relay->to_server) >= 0);
 }
 
 uint64_t lossy_relay_lost(const struct lossy_relay *relay)

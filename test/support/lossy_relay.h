@@ -23,6 +23,10 @@ struct lossy_relay *lossy_relay_start(const struct lossy_relay_config *config);
 /* Where the client is to connect to. */
 struct sockaddr_storage lossy_relay_address(const struct lossy_relay *relay, socklen_t *ret_size);
 
+/* As a NAT that has forgotten the flow: from now on the server sees another port.  What it has sent
+ * to the old one is lost.  Threads: the test's. */
+void lossy_relay_rebind(struct lossy_relay *relay);
+
 /* How many datagrams were lost on purpose.  Threads: any. */
 uint64_t lossy_relay_lost(const struct lossy_relay *relay);
 
