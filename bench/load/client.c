@@ -378,7 +378,10 @@ static void on_event(struct client *c, const struct spate_event *e, uint64_t now
 {
     bool is_own = is_own_conn(c, e->conn_user);
 
+    bool is_of_conn = e->kind == SPATE_EVENT_CONNECTED || e->kind == SPATE_EVENT_CLOSED;
     c->progress_ns = now_ns;
+    if (is_own && is_of_conn && c->ops->on_conn != NULL)
+        c->ops->on_conn(c, e);
     if (is_own && e->kind == SPATE_EVENT_CONNECTED)
         on_connected(c, e);
     else if (is_own && e->kind == SPATE_EVENT_CLOSED)
@@ -478,7 +481,7 @@ static bool open_tls(struct client *c)
 {
     const struct options *o = c->options;
     struct spate_error error = {.text = ""};
-    struct spate_tls_options tls = endpoint_tls_options(o);
+    struct spate_tls_options tls = endpoint_tls_options(o, true);
     tls.insecure = o->insecure;
     tls.ca_file = c->setup->ca_file;
     tls.ca_pem = c->setup->ca_pem;
@@ -558,6 +561,7 @@ bool client_run(const struct client_setup *setup, struct result *ret, struct fai
         [SCENARIO_BULK] = &client_bulk_ops,           [SCENARIO_RR] = &client_rr_ops,
         [SCENARIO_HANDSHAKE] = &client_handshake_ops, [SCENARIO_DATAGRAM] = &client_datagram_ops,
         [SCENARIO_MIXED] = &client_mixed_ops,         [SCENARIO_IDLE] = &client_idle_ops,
+        [SCENARIO_MESSAGES] = &client_messages_ops,
     };
     bool is_soak = setup->options->scenario == SCENARIO_SOAK;
     struct client c = {

@@ -33,7 +33,8 @@ enum phase {
 struct client_conn {
     struct spate_conn *conn;
     uint32_t index;
-    uint32_t running_count; /* rr, closed loop: requests on it; datagram: without a result */
+    uint32_t running_count; /* rr, closed loop: requests on it; datagram: without a result;
+                               messages: requests without a reply */
     bool is_open;           /* from CONNECTED to CLOSED */
     bool is_blocked;        /* spate_stream_open() said -EAGAIN and nothing has changed since */
 };
@@ -49,6 +50,9 @@ struct client_ops {
     bool waits_for_samples;
     /* Prepares the state.  Returns false with client_fail(). */
     bool (*open)(struct client *c);
+    /* CONNECTED and CLOSED of kept connections, before the client handles them.  NULL: not needed.
+     */
+    void (*on_conn)(struct client *c, const struct spate_event *e);
     /* All connections are there: starts the load. */
     void (*begin)(struct client *c, uint64_t now_ns);
     void (*on_event)(struct client *c, const struct spate_event *e, uint64_t now_ns);
@@ -71,6 +75,7 @@ extern const struct client_ops client_bulk_ops;
 extern const struct client_ops client_rr_ops;
 extern const struct client_ops client_handshake_ops;
 extern const struct client_ops client_datagram_ops;
+extern const struct client_ops client_messages_ops;
 extern const struct client_ops client_mixed_ops; /* calls those of bulk and of rr */
 extern const struct client_ops client_idle_ops;
 extern const struct client_ops client_soak_ops; /* mixed, and points over time */
@@ -79,7 +84,7 @@ struct client {
     const struct client_setup *setup;
     const struct options *options;
     const struct client_ops *ops;
-    void *state; /* handshake's, datagram's, idle's or soak's; NULL: none */
+    void *state; /* handshake's, datagram's, messages', idle's or soak's; NULL: none */
     struct bulk *bulk;
     struct rr *rr;
     struct hold *hold;   /* bulk: slices that are kept for a while; NULL: none are */

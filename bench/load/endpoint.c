@@ -11,6 +11,7 @@
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
 #include "bench/load/host_loop.h"
+#include "bench/load/messages.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
 
@@ -20,7 +21,7 @@ enum {
     IDLE_CONN_BYTES = 16384,
 };
 
-static const char *const alpn[] = {ENDPOINT_ALPN};
+static const char *const alpn[] = {ENDPOINT_ALPN, MESSAGES_ALPN};
 
 /* Transport errors that a user can do something about.  [RFC9000 20.1] */
 #define TRANSPORT_REFUSED 0x02
@@ -37,7 +38,7 @@ static const struct {
     {46, "the certificate cannot be accepted: give --ca FILE that vouches for it, or --insecure"},
     {48, "the certificate is not trusted: give --ca FILE that vouches for it, or --insecure"},
     {116, "the server wants a certificate of the client: give --cert FILE --key FILE"},
-    {120, "it does not speak ALPN " ENDPOINT_ALPN},
+    {120, "it does not speak ALPN " ENDPOINT_ALPN " (messages: " MESSAGES_ALPN ")"},
 };
 
 void endpoint_write_header(uint8_t ret[ENDPOINT_HEADER_SIZE], uint64_t wanted_bytes)
@@ -135,11 +136,14 @@ static void make_room(const struct options *o, struct spate_config *config)
     /* Twice that: a stream or connection lingers on one side until the other one's last packet has
      * come, while its successor starts already. */
     bool is_rr = options_has_requests(o) && o->inflight > o->streams;
-    uint64_t streams = is_rr ? o->inflight : o->streams;
+    bool is_messages = o->kind == SCENARIO_MESSAGES;
+    uint64_t streams = is_rr || is_messages ? o->inflight : o->streams;
     uint64_t conns = o->conns + (o->kind == SCENARIO_MIXED ? o->bulk_conns : 0);
     streams *= o->direction == DIRECTION_BOTH ? 2 : 1;
     config->streams_bidi_max = at_least(config->streams_bidi_max, 2 * streams);
     config->streams_local_max = at_least(config->streams_local_max, 2 * streams);
+    if (is_messages)
+        config->streams_uni_max = at_least(config->streams_uni_max, 2 * streams);
     config->streams_bidi_max = at_least(config->streams_bidi_max, 1000);
     config->streams_local_max = at_least(config->streams_local_max, 1000);
     config->conns_max = at_least(config->conns_max, 2 * conns);
@@ -228,12 +232,13 @@ void endpoint_warn(const struct spate_engine *engine)
         fprintf(stderr, "spate-bench: %s\n", warning);
 }
 
-struct spate_tls_options endpoint_tls_options(const struct options *o)
+struct spate_tls_options endpoint_tls_options(const struct options *o, bool is_client)
 {
+    bool is_messages = is_client && o->kind == SCENARIO_MESSAGES;
     return (struct spate_tls_options){
         .size = sizeof(struct spate_tls_options),
-        .alpn = alpn,
-        .alpn_count = 1,
+        .alpn = is_messages ? &alpn[1] : alpn,
+        .alpn_count = is_client ? 1 : 2,
         .ciphers = o->cipher_bits,
         .keylog_file = o->keylog,
     };

@@ -45,8 +45,9 @@ void endpoint_warn(const struct spate_engine *engine);
  * PAYLOAD_LENT_MIN, and as many as fill the path. */
 bool endpoint_may_lend(const struct spate_conn *conn, uint64_t stream_id, uint32_t lent_count);
 
-/* The TLS options that do not depend on the role. */
-struct spate_tls_options endpoint_tls_options(const struct options *o);
+/* The TLS options that both roles have: a server speaks ENDPOINT_ALPN and MESSAGES_ALPN, a client
+ * the one of its scenario. */
+struct spate_tls_options endpoint_tls_options(const struct options *o, bool is_client);
 
 /* Writes one line on why a connection has ended.
  *

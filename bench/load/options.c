@@ -27,6 +27,7 @@ enum {
 };
 
 static const char *const directions[] = {"down", "up", "both", NULL};
+static const char *const patterns[] = {"request", "publish", NULL};
 static const char *const arrival_kinds[] = {"poisson", "uniform", NULL};
 static const char *const backends[] = {
     [SPATE_BACKEND_AUTO] = "auto",
@@ -80,13 +81,19 @@ const struct option_spec option_specs[] = {
      "down: the server sends; up: the client sends; both: bulk alone (down)"},
     {"streams", "N", OPTION_NUMBER, FOR_STREAMS, FIELD(streams), 1, 10000, NULL,
      "streams at once on each connection of bulk (1)"},
-    {"conns", "N", OPTION_NUMBER, FOR_STREAMS | FOR_RR | FOR_DATAGRAM | FOR_IDLE, FIELD(conns), 1,
-     CONNS_MAX, NULL,
+    {"conns", "N", OPTION_NUMBER, FOR_STREAMS | FOR_RR | FOR_DATAGRAM | FOR_MESSAGES | FOR_IDLE,
+     FIELD(conns), 1, CONNS_MAX, NULL,
      "connections (1; idle 1,000, and up to 500,000; others up to 10,000); mixed: of requests"},
     {"bulk-conns", "N", OPTION_NUMBER, FOR_MIXED, FIELD(bulk_conns), 0, 1000, NULL,
      "connections of bulk beside those of requests; 0: none, to compare with (1)"},
-    {"inflight", "N", OPTION_NUMBER, FOR_REQUESTS | FOR_HANDSHAKE | FOR_IDLE, FIELD(inflight), 1,
-     10000, NULL, "requests at once on each connection (1), or handshakes at once (16)"},
+    {"inflight", "N", OPTION_NUMBER, FOR_REQUESTS | FOR_HANDSHAKE | FOR_MESSAGES | FOR_IDLE,
+     FIELD(inflight), 1, 10000, NULL,
+     "requests at once on each connection (1), publications (16) or handshakes at once (16)"},
+    {"pattern", "P", OPTION_CHOICE, FOR_MESSAGES, FIELD(pattern), 0, 0, patterns,
+     "request: the client asks and the server replies; publish: the server sends each message to "
+     "all clients (request)"},
+    {"ordered", NULL, OPTION_FLAG, FOR_MESSAGES, FIELD(ordered), 0, 0, NULL,
+     "in one channel: each message waits for those before it"},
     {"keep-alive", "S", OPTION_SECONDS, FOR_IDLE, FIELD(keep_alive_ns), 0.001, 3600, NULL,
      "silence after which the client sends a PING (30); the idle timeout of our own is four times "
      "that"},
@@ -96,8 +103,8 @@ const struct option_spec option_specs[] = {
      "bytes of a request, with the 8 that ask for the answer (64)"},
     {"response", "N", OPTION_SIZE, FOR_REQUESTS | FOR_LIMIT, FIELD(response_bytes), 0, 1e12, NULL,
      "bytes of a response (64)"},
-    {"size", "N", OPTION_SIZE, FOR_DATAGRAM, FIELD(message_bytes), 1, 65000, NULL,
-     "bytes of a message (100)"},
+    {"size", "N", OPTION_SIZE, FOR_DATAGRAM | FOR_MESSAGES, FIELD(message_bytes), 1, 67108864, NULL,
+     "bytes of a message (100; messages 1,000, of a request and of its reply, and at least 32)"},
     {"rate", "R", OPTION_DECIMAL, FOR_REQUESTS | FOR_DATAGRAM | FOR_IDLE, FIELD(rate), 1, 1e8, NULL,
      "open loop: start R requests a second in all, however fast the answers come, and count "
      "latency from when each was meant to start; datagram: send R messages a second in all; "

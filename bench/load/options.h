@@ -16,6 +16,7 @@ enum scenario {
     SCENARIO_DATAGRAM,
     SCENARIO_MIXED,
     SCENARIO_IDLE,
+    SCENARIO_MESSAGES,
     SCENARIO_LIMIT,
     SCENARIO_SERVE, /* the last kind; those below are one of the kinds with options of their own */
     SCENARIO_BIDI,
@@ -33,6 +34,11 @@ enum direction {
     DIRECTION_DOWN,
     DIRECTION_UP,
     DIRECTION_BOTH, /* bulk alone: as many streams down as up, at once */
+};
+
+enum pattern {
+    PATTERN_REQUEST,
+    PATTERN_PUBLISH,
 };
 
 enum arrival_kind {
@@ -66,6 +72,8 @@ struct options {
     uint64_t request_bytes;
     uint64_t response_bytes;
     uint64_t message_bytes;
+    uint32_t pattern;       /* messages: enum pattern */
+    bool ordered;           /* messages: in one channel */
     double rate;            /* 0: closed loop; idle: connections are opened as fast as it goes */
     uint64_t keep_alive_ns; /* of the client; 0: none */
     bool bulk;              /* idle: a download beside */

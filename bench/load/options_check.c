@@ -24,6 +24,15 @@
 /* [RFC9000 10.1.2] What keeps most NATs from forgetting a flow. */
 #define KEEP_ALIVE_NS (30 * NS_PER_S)
 
+#define PUBLISH_INFLIGHT 16
+
+enum {
+    DATAGRAM_SIZE_MAX = 65000,
+    MESSAGE_SIZE = 1000,
+    MESSAGE_SIZE_MIN = 32, /* its head is in there */
+    SCENARIOS_TEXT_SIZE = 96,
+};
+
 /* One of 100,000 handshakes on a busy machine may take long. */
 #define IDLE_TIMEOUT_NS (30 * NS_PER_S)
 
@@ -66,7 +75,7 @@ static bool is_given(const char *name, const struct options_given *given)
 }
 
 /* "bulk and rr" from a set of scenarios. */
-static void scenarios_text(uint32_t scenarios, char ret[64])
+static void scenarios_text(uint32_t scenarios, char ret[SCENARIOS_TEXT_SIZE])
 {
     ret[0] = 0;
     for (int s = SCENARIO_BULK; s < SCENARIO_COUNT; s++) {
@@ -74,7 +83,7 @@ static void scenarios_text(uint32_t scenarios, char ret[64])
             continue;
         if (ret[0] != 0)
             strcat(ret, scenarios >> (s + 1) == 0 ? " and " : ", ");
-        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 59 in all */
+        strcat(ret, options_scenario_name((enum scenario)s)); /* at most 69 in all */
     }
 }
 
@@ -86,7 +95,7 @@ static bool check_scenario(const struct options *o, const struct options_given *
         uint32_t fits = spec->scenarios >> o->kind | spec->scenarios >> o->scenario;
         if (!given->has[i] || (fits & 1) == 1)
             continue;
-        char names[64];
+        char names[SCENARIOS_TEXT_SIZE];
         scenarios_text(spec->scenarios, names);
         return failure_set(failure, "--%s is for %s, not for %s", spec->name, names,
                            options_scenario_name(o->scenario));
@@ -131,6 +140,21 @@ static bool check_pairs(const struct options *o, const struct options_given *giv
     return true;
 }
 
+/* Sets the size of a message, or says what is wrong with it. */
+static bool check_size(struct options *o, const struct options_given *given,
+                       struct failure *failure)
+{
+    bool is_messages = o->kind == SCENARIO_MESSAGES;
+    if (is_messages && !is_given("size", given))
+        o->message_bytes = MESSAGE_SIZE;
+    if (is_messages && o->message_bytes < MESSAGE_SIZE_MIN)
+        return failure_set(failure, "--size is at least %d for messages", MESSAGE_SIZE_MIN);
+    if (!is_messages && o->message_bytes > DATAGRAM_SIZE_MAX)
+        return failure_set(failure, "--size is at most %d for %s", DATAGRAM_SIZE_MAX,
+                           options_scenario_name(o->scenario));
+    return true;
+}
+
 bool options_check(struct options *o, const struct options_given *given, struct failure *failure)
 {
     if (o->kind == SCENARIO_NONE) {
@@ -140,7 +164,8 @@ bool options_check(struct options *o, const struct options_given *given, struct 
     }
     if (o->conns == 0)
         o->conns = o->kind == SCENARIO_IDLE ? IDLE_CONNS : 1;
-    if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure))
+    if (!check_scenario(o, given, failure) || !check_pairs(o, given, failure) ||
+        !check_size(o, given, failure))
         return false;
 
     bool is_in_runs = o->vs_limit || o->vs_bare || o->kind == SCENARIO_LIMIT;
@@ -157,7 +182,7 @@ bool options_check(struct options *o, const struct options_given *given, struct 
     }
     bool has_handshakes = o->kind == SCENARIO_HANDSHAKE || o->kind == SCENARIO_IDLE;
     if (o->inflight == 0)
-        o->inflight = has_handshakes ? 16 : 1;
+        o->inflight = has_handshakes ? 16 : o->pattern == PATTERN_PUBLISH ? PUBLISH_INFLIGHT : 1;
     if (o->kind == SCENARIO_IDLE && o->keep_alive_ns == 0)
         o->keep_alive_ns = KEEP_ALIVE_NS;
     if (o->scenario == SCENARIO_SOAK && o->interval_ns == 0)
@@ -249,8 +274,8 @@ static void print_options(FILE *file, const char *title, uint32_t scenarios, boo
         (void)snprintf(head, sizeof(head), "--%s %s", spec->name,
                        spec->argument == NULL ? "" : spec->argument);
         fprintf(file, "  %-21s ", head);
-        char names[64];
-        char text[256];
+        char names[SCENARIOS_TEXT_SIZE];
+        char text[384];
         scenarios_text(spec->scenarios, names);
         (void)snprintf(text, sizeof(text), "%s%s%s", is_exact ? "" : names, is_exact ? "" : ": ",
                        spec->help);

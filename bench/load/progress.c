@@ -32,10 +32,10 @@ void progress_show(struct progress *p, bool is_measuring, uint64_t bytes, uint64
                 (double)(now_ns - p->start_ns) / (double)NS_PER_S,
                 is_measuring ? "measuring" : "warming up",
                 (double)(count - p->shown_count) / passed_s,
-                p->scenario == SCENARIO_RR || p->scenario == SCENARIO_MIXED ? "requests"
-                : p->scenario == SCENARIO_DATAGRAM                          ? "messages"
-                : p->scenario == SCENARIO_IDLE                              ? "connections"
-                                                                            : "handshakes");
+                p->scenario == SCENARIO_RR || p->scenario == SCENARIO_MIXED            ? "requests"
+                : p->scenario == SCENARIO_DATAGRAM || p->scenario == SCENARIO_MESSAGES ? "messages"
+                : p->scenario == SCENARIO_IDLE ? "connections"
+                                               : "handshakes");
     (void)fflush(stderr);
     p->shown_ns = now_ns;
     p->shown_bytes = bytes;

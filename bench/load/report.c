@@ -51,7 +51,8 @@ static struct side side_of(const struct result *r, const struct sample samples[2
     const struct spate_shard_stats *y = &b->shard;
     struct side side = {.end = b};
     uint64_t cpu_ns = b->cpu_user_ns - a->cpu_user_ns + b->cpu_sys_ns - a->cpu_sys_ns;
-    uint64_t operations = r->requests + r->handshakes + r->datagrams; /* a run has one kind */
+    uint64_t operations =
+        r->requests + r->handshakes + r->datagrams + r->messages; /* one kind per run */
 
     side.cpu_user_s = seconds(b->cpu_user_ns - a->cpu_user_ns);
     side.cpu_sys_s = seconds(b->cpu_sys_ns - a->cpu_sys_ns);
@@ -91,6 +92,13 @@ static double packets_per_s(const struct options *o, const struct result *r)
 static double delivered_share(const struct result *r)
 {
     return ratio((double)r->datagrams, (double)(r->datagrams + r->datagrams_failed));
+}
+
+/* Of the bytes of messages that the client has received. */
+static double copied_share(const struct result *r)
+{
+    return ratio((double)r->messages_copied_bytes,
+                 (double)(r->client[1].payload_in_bytes - r->client[0].payload_in_bytes));
 }
 
 double report_gbps(const struct result *r)
@@ -233,6 +241,11 @@ static void write_config(struct json *j, const struct options *o, const struct r
     json_integer(j, "request_bytes", o->request_bytes);
     json_integer(j, "response_bytes", o->response_bytes);
     json_integer(j, "message_bytes", o->message_bytes);
+    json_text(j, "pattern",
+              o->kind != SCENARIO_MESSAGES    ? ""
+              : o->pattern == PATTERN_PUBLISH ? "publish"
+                                              : "request");
+    json_bool(j, "ordered", o->ordered);
     json_number(j, "rate", is_open_loop ? o->rate : NAN);
     json_text(j, "arrivals",
               !is_open_loop                     ? ""
@@ -270,6 +283,7 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     bool is_rr = options_has_requests(o);
     bool is_handshake = o->kind == SCENARIO_HANDSHAKE;
     bool is_datagram = o->kind == SCENARIO_DATAGRAM;
+    bool is_messages = o->kind == SCENARIO_MESSAGES;
     bool is_both = o->direction == DIRECTION_BOTH;
     double duration_s = seconds(r->duration_ns);
     struct json j = json_of(file);
@@ -292,6 +306,8 @@ void report_write_json(const struct options *o, const struct result *r, FILE *fi
     json_number(&j, "handshakes_per_s",
                 is_handshake ? ratio((double)r->handshakes, duration_s) : NAN);
     json_number(&j, "datagrams_per_s", is_datagram ? ratio((double)r->datagrams, duration_s) : NAN);
+    json_number(&j, "messages_per_s", is_messages ? ratio((double)r->messages, duration_s) : NAN);
+    json_number(&j, "messages_copied_share", is_messages ? copied_share(r) : NAN);
     json_number(&j, "delivered_share", is_datagram ? delivered_share(r) : NAN);
     json_integer(&j, "lost_packets", lost_packets(r));
     json_number(&j, "conns_slowest_over_fastest", spread_slowest_over_fastest(&r->conn_bytes));
@@ -410,6 +426,11 @@ static void print_head(const struct options *o, const struct result *r, FILE *fi
     else if (o->kind == SCENARIO_DATAGRAM)
         fprintf(file, ", %" PRIu64 " bytes each on %" PRIu64 " connection%s", o->message_bytes,
                 o->conns, o->conns == 1 ? "" : "s");
+    else if (o->kind == SCENARIO_MESSAGES)
+        fprintf(file, ", %s%s, %" PRIu64 " bytes each, %" PRIu64 " at once, %" PRIu64 " peer%s",
+                o->pattern == PATTERN_PUBLISH ? "publish" : "request",
+                o->ordered ? " in order" : "", o->message_bytes, o->inflight, o->conns,
+                o->conns == 1 ? "" : "s");
     else if (o->kind == SCENARIO_IDLE && o->bulk)
         fputs(" beside a download", file);
     fprintf(file, ", %" PRIu32 "-byte datagrams", r->mtu);
@@ -448,16 +469,10 @@ static void print_spread(const struct result *r, FILE *file)
             spread_slowest_over_fastest(&r->stream_bytes), spread_jain(&r->stream_bytes));
 }
 
-void report_print(const struct options *o, const struct result *r, FILE *file)
+/* What was done, without the time that it took. */
+static void print_amount(const struct options *o, const struct result *r, FILE *file)
 {
     double duration_s = seconds(r->duration_ns);
-    bool has_latency = options_has_requests(o) || o->kind == SCENARIO_HANDSHAKE;
-
-    print_head(o, r, file);
-    if (o->kind == SCENARIO_IDLE) {
-        report_print_idle(o, r, file);
-        return;
-    }
     if (options_has_requests(o))
         fprintf(file, "  %.0f requests/s, ", ratio((double)r->requests, duration_s));
     if (o->kind == SCENARIO_HANDSHAKE)
@@ -466,9 +481,27 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
     else if (o->kind == SCENARIO_DATAGRAM)
         fprintf(file, "  %.0f messages/s, %.2f %% delivered, ",
                 ratio((double)r->datagrams, duration_s), 100 * delivered_share(r));
+    else if (o->kind == SCENARIO_MESSAGES)
+        fprintf(file, "  %.0f messages/s, %.1f %% of their bytes copied, %.3f Gbit/s in ",
+                ratio((double)r->messages, duration_s), 100 * copied_share(r), report_gbps(r));
     else if (o->kind != SCENARIO_RR)
         fprintf(file, "%s%.3f Gbit/s, %.3f GB in ", options_has_requests(o) ? "" : "  ",
                 report_gbps(r), (double)r->bytes / 1e9);
+}
+
+void report_print(const struct options *o, const struct result *r, FILE *file)
+{
+    double duration_s = seconds(r->duration_ns);
+    bool is_messages = o->kind == SCENARIO_MESSAGES;
+    bool has_latency = options_has_requests(o) || o->kind == SCENARIO_HANDSHAKE ||
+                       (is_messages && r->latency.count > 0);
+
+    print_head(o, r, file);
+    if (o->kind == SCENARIO_IDLE) {
+        report_print_idle(o, r, file);
+        return;
+    }
+    print_amount(o, r, file);
     fprintf(file, "%.3f s, %" PRIu64 " packets lost%s\n", duration_s, lost_packets(r),
             r->is_measured_by_sender ? ", measured by acknowledgements" : "");
     if (o->connect != NULL)
@@ -481,6 +514,9 @@ void report_print(const struct options *o, const struct result *r, FILE *file)
         print_first_byte(r, file);
     if (r->stream_bytes.count > 1)
         print_spread(r, file);
+    if (is_messages && r->conn_bytes.count > 1)
+        fprintf(file, "  slowest over fastest peer: %.2f (Jain's index %.4f)\n",
+                spread_slowest_over_fastest(&r->conn_bytes), spread_jain(&r->conn_bytes));
     if (r->unfinished > 0)
         fprintf(file,
                 "  overload: %" PRIu64 " requests had no answer when the run ended; they "

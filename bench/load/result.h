@@ -26,6 +26,8 @@ struct result {
     uint64_t handshakes;
     uint64_t datagrams;        /* messages that have arrived */
     uint64_t datagrams_failed; /* lost, dropped by the receiver, or given up by the sender */
+    uint64_t messages;         /* of the scenario: replies, or publications that have arrived */
+    uint64_t messages_copied_bytes; /* received bytes that the client's messengers have copied */
     uint64_t handshakes_failed;
     uint64_t handshakes_resumed; /* of `handshakes` */
     uint64_t handshakes_early;   /* of them, those whose 0-RTT was accepted */

@@ -36,6 +36,11 @@ const struct scenario_spec scenario_specs[SCENARIO_COUNT] = {
                        "of each; with --bulk what a download loses beside them.  --seconds is "
                        "each part, --warmup (4) what connections rest before they are measured",
                        {{NULL, NULL}}},
+    [SCENARIO_MESSAGES] = {"messages",
+                           SCENARIO_MESSAGES,
+                           "whole messages of any size, by the message layer: requests and replies "
+                           "of --size bytes, or publications to all --conns",
+                           {{NULL, NULL}}},
     [SCENARIO_LIMIT] = {"limit",
                         SCENARIO_LIMIT,
                         "what kernel and cipher allow, each alone; takes --seconds --runs "

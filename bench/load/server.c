@@ -23,8 +23,10 @@
 #include "bench/load/host_loop.h"
 #include "bench/load/failure.h"
 #include "bench/load/landing.h"
+#include "bench/load/messages.h"
 #include "bench/load/options.h"
 #include "bench/load/payload.h"
+#include "bench/load/server_messages.h"
 
 #define EVENTS_PER_BATCH 64
 #define EARLY_HELLOS_MAX (1 << 20) /* in 12 s: more than a CPU can do */
@@ -58,6 +60,7 @@ struct server_conn {
     struct server_conn *previous; /* unused in the free list */
     struct spate_conn *conn;
     struct server_stream *streams;
+    struct message_peer *peer; /* NULL: it speaks ENDPOINT_ALPN */
 };
 
 struct server {
@@ -75,6 +78,7 @@ struct server {
     struct server_conn *conns;
     struct server_conn *free_conns;
     struct server_stream *free_streams;
+    struct server_messages *messages; /* NULL: nobody has spoken MESSAGES_ALPN yet */
     uint64_t payload_in_bytes;
     uint64_t payload_out_bytes;
 };
@@ -109,6 +113,18 @@ static void stream_remove(struct server *s, struct server_conn *owner, struct se
     s->free_streams = stream;
 }
 
+/* Makes a peer of a connection that speaks MESSAGES_ALPN.  Returns false without memory. */
+static bool accept_messages(struct server *s, struct server_conn *c)
+{
+    if (strcmp(spate_conn_alpn(c->conn), MESSAGES_ALPN) != 0)
+        return true;
+    if (s->messages == NULL)
+        s->messages =
+            server_messages_create(s->options, &s->payload_in_bytes, &s->payload_out_bytes);
+    c->peer = s->messages == NULL ? NULL : server_messages_accept(s->messages, c->conn);
+    return c->peer != NULL;
+}
+
 static void on_connected(struct server *s, struct spate_conn *conn)
 {
     struct server_conn *c = s->free_conns;
@@ -127,6 +143,8 @@ static void on_connected(struct server *s, struct spate_conn *conn)
         s->conns->previous = c;
     s->conns = c;
     spate_conn_set_user(conn, c);
+    if (!accept_messages(s, c))
+        spate_conn_close(conn, PERF_NO_MEMORY, "out of memory");
 }
 
 static void on_closed(struct server *s, struct server_conn *c)
@@ -291,8 +309,28 @@ static void on_stream_event(struct server *s, const struct spate_event *e)
     }
 }
 
+static bool is_of_messages(const struct server *s, const struct spate_event *e)
+{
+    const struct server_conn *c = e->conn_user;
+    return s->messages != NULL && c != NULL && c->peer != NULL;
+}
+
+static void on_message_event(struct server *s, const struct spate_event *e)
+{
+    struct server_conn *c = e->conn_user;
+    server_messages_event(c->peer, e);
+    if (e->kind == SPATE_EVENT_CLOSED) {
+        c->peer = NULL;
+        on_closed(s, c);
+    }
+}
+
 static void on_event(struct server *s, const struct spate_event *e)
 {
+    if (is_of_messages(s, e)) {
+        on_message_event(s, e);
+        return;
+    }
     switch (e->kind) {
     case SPATE_EVENT_EARLY: /* a request may be answered twice: it changes nothing */
     case SPATE_EVENT_CONNECTED:
@@ -386,7 +424,7 @@ static bool open_tls(struct server *s, struct failure *failure)
 {
     const struct options *o = s->options;
     struct spate_error error = {.text = ""};
-    struct spate_tls_options tls = endpoint_tls_options(o);
+    struct spate_tls_options tls = endpoint_tls_options(o, false);
     tls.cert_file = o->cert;
     tls.key_file = o->key;
     tls.ticket_count = o->resume;
@@ -519,8 +557,11 @@ void server_close(struct server *s)
     spate_tls_destroy(s->tls);
     spate_free(s->cert_pem);
     spate_free(s->key_pem);
-    while (s->conns != NULL)
+    while (s->conns != NULL) {
+        server_messages_forget(s->conns->peer);
         on_closed(s, s->conns);
+    }
+    server_messages_destroy(s->messages);
     while (s->free_conns != NULL) {
         struct server_conn *c = s->free_conns;
         s->free_conns = c->next;

@@ -192,11 +192,12 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         const char *line;
         const char *text;
     } samples[] = {
-        {"", "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, limit, serve, "
+        {"", "the scenario is missing: bulk, rr, handshake, datagram, mixed, idle, messages, "
+             "limit, serve, "
              "bidi, fanin, fanout, pps, churn, loss, pressure or soak; "
              "see spate-bench --help"},
         {"bulky", "no scenario 'bulky': it must be bulk, rr, handshake, datagram, mixed, idle, "
-                  "limit, serve, "
+                  "messages, limit, serve, "
                   "bidi, fanin, fanout, pps, churn, loss, pressure or soak; "
                   "see spate-bench --help"},
         {"bulk rr", "'rr' is one word too many: the scenario is bulk already"},
@@ -229,9 +230,10 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"mixed --bytes 1M", "--bytes is for bulk, not for mixed"},
         {"mixed --bulk-conns 1000 --streams 1001",
          "--bulk-conns times --streams is at most 1000000"},
-        {"bulk --inflight 2", "--inflight is for rr, handshake, mixed and idle, not for bulk"},
+        {"bulk --inflight 2",
+         "--inflight is for rr, handshake, mixed, idle and messages, not for bulk"},
         {"serve --listen a:1 --ca x",
-         "--ca is for bulk, rr, handshake, datagram, mixed and idle, not for serve"},
+         "--ca is for bulk, rr, handshake, datagram, mixed, idle and messages, not for serve"},
         {"rr --rate 10 --inflight 2",
          "--rate and --inflight exclude each other: a fixed rate does not wait for answers"},
         {"rr --busy-poll --spin 50", "--busy-poll and --spin exclude each other: it never sleeps"},
@@ -242,7 +244,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
          "--connect and --shards exclude each other: the server is not ours"},
         {"bulk --shards 65", "--shards wants a number from 0 to 64, not '65'"},
         {"serve --listen a:1 --sockets 2",
-         "--sockets is for bulk, rr, handshake, datagram, mixed and idle, not for serve"},
+         "--sockets is for bulk, rr, handshake, datagram, mixed, idle and messages, not for serve"},
         {"bulk --connect a:1 --server-cpu 0",
          "--connect and --server-cpu exclude each other: the server is not ours"},
         {"rr --arrivals uniform", "--arrivals needs --rate"},
@@ -251,7 +253,8 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"handshake --vs-bare --connect a:1",
          "--connect and --vs-bare exclude each other: the server is not ours"},
         {"handshake --vs-limit", "--vs-limit is for bulk and rr, not for handshake"},
-        {"limit --conns 2", "--conns is for bulk, rr, datagram, mixed and idle, not for limit"},
+        {"limit --conns 2",
+         "--conns is for bulk, rr, datagram, mixed, idle and messages, not for limit"},
         {"limit --runs 100", "--runs wants a number from 1 to 99, not '100'"},
         {"bulk --vs-limit --connect a:1",
          "--connect and --vs-limit exclude each other: the limit needs both sides"},
@@ -262,7 +265,8 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --vs-limit --loss 1",
          "--vs-limit is for one direction, and for no path but loopback"},
         {"mixed --interval 1", "--interval is for soak, not for mixed"},
-        {"fanin --inflight 2", "--inflight is for rr, handshake, mixed and idle, not for fanin"},
+        {"fanin --inflight 2",
+         "--inflight is for rr, handshake, mixed, idle and messages, not for fanin"},
         {"soak --seconds 1000 --interval 0.05", "--seconds over --interval is at most 4096"},
         {"rr --conns 10001", "--conns is at most 10000, but for idle"},
         {"rr --bulk", "--bulk is for idle, not for rr"},
@@ -289,6 +293,29 @@ static void idle_has_defaults_of_its_own(void **state)
     assert_true(parse("rr"));
     assert_int_equal(options.conns, 1);
     assert_true(options.keep_alive_ns == 0 && !options.bulk);
+}
+
+static void messages_have_a_size_and_a_pattern(void **state)
+{
+    (void)state;
+    assert_true(parse("messages"));
+    assert_int_equal(options.kind, SCENARIO_MESSAGES);
+    assert_int_equal(options.message_bytes, 1000);
+    assert_int_equal(options.pattern, PATTERN_REQUEST);
+    assert_int_equal(options.inflight, 1);
+    assert_int_equal(options.conns, 1);
+    assert_false(options.ordered || options_has_relay(&options));
+    assert_true(parse("messages --pattern publish --size 64Mi --ordered --conns 100 --loss 5"));
+    assert_int_equal(options.message_bytes, 64 << 20);
+    assert_int_equal(options.pattern, PATTERN_PUBLISH);
+    assert_int_equal(options.inflight, 16);
+    assert_int_equal(options.conns, 100);
+    assert_true(options.ordered && options_has_relay(&options));
+    assert_true(parse("datagram"));
+    assert_int_equal(options.message_bytes, 100);
+    expect_failure("messages --size 31", "--size is at least 32 for messages");
+    expect_failure("datagram --size 65001", "--size is at most 65000 for datagram");
+    expect_failure("rr --ordered", "--ordered is for messages, not for rr");
 }
 
 static void a_scenario_presets_what_the_line_does_not_have(void **state)
@@ -371,6 +398,7 @@ int main(void)
         cmocka_unit_test(every_option_reaches_its_field),
         cmocka_unit_test(help_and_version_need_no_scenario),
         cmocka_unit_test(a_mistake_gives_one_line_that_names_it),
+        cmocka_unit_test(messages_have_a_size_and_a_pattern),
         cmocka_unit_test(a_scenario_presets_what_the_line_does_not_have),
         cmocka_unit_test(a_failed_parse_leaves_the_result_alone),
         cmocka_unit_test(idle_has_defaults_of_its_own),
