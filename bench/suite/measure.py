@@ -34,7 +34,7 @@ def find_micro(program):
 def value_of(result, line):
     """The figure, or None if the run has none."""
     if line.is_micro:
-        return result[line.words[0]][line.keys[0]]['median']
+        return result[line.words[0]][line.keys[0]]['median'] * line.scale
     total = 0
     for key in line.keys:
         value = result

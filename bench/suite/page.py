@@ -29,6 +29,8 @@ def text(value):
 
 
 def number(value):
+    if isinstance(value, str):
+        return value
     return '' if value is None else f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'
 
 
@@ -100,7 +102,7 @@ The knee: {knee}.</p>
 """
 
 
-WRITE_UP_NOTE = 'The column of the write-up is empty where no figure of it is known.'
+WRITE_UP_NOTE = 'The column of the write-ups is empty where no figure of them is known.'
 
 
 def write(result, file):

@@ -22,8 +22,11 @@ import measure  # noqa: E402
 import page  # noqa: E402
 import plan  # noqa: E402
 import stats  # noqa: E402
+import suite  # noqa: E402
 
 TRIES = 20
+START_S = 0.3  # of two processes, and their end
+MICRO_S = 2    # of one bench of spate-micro
 LINES = 30
 
 
@@ -91,6 +94,41 @@ class Numbers(unittest.TestCase):
             groups = measure.groups_of(lines)
             self.assertEqual(sum(len(members) for _, _, members in groups), len(lines))
             self.assertLess(len(groups), len(lines))
+
+
+    def test_messages_have_all_sizes_peers_and_losses(self):
+        names = {line.name for line in plan.lines(False)}
+        for wanted in ('M req 1K x1', 'M req 1K x1 p99', 'M req 1000K x100', 'M pub 1K x100 even',
+                       'M pub 1000K x10 5%', 'M ord 1K x10 1%', 'M cut'):
+            self.assertIn(wanted, names)
+        for line in plan.lines(False):
+            if line.name.startswith('M ') and '%' in line.name:
+                self.assertIn('--loss', line.words)
+        self.assertLessEqual({line.name for line in plan.lines(True)
+                              if line.name.startswith('M ')}, names)
+
+    def test_the_suite_ends_in_time(self):
+        """10 minutes, with --quick 2: more lines need fewer rounds."""
+        for how, is_quick, most_s in ((suite.FULL, False, 600), (suite.QUICK, True, 120)):
+            groups = measure.groups_of(list(plan.lines(is_quick)))
+            run_s = how['seconds'] + how['warmup'] + START_S
+            round_s = sum(MICRO_S if is_micro else run_s for is_micro, _, _ in groups)
+            spent_s = how['rounds'] * round_s + (12 + len(how['rates'])) * run_s
+            self.assertLess(spent_s, most_s)
+
+    def test_a_figure_of_a_bench_is_in_the_unit_of_its_line(self):
+        line = plan.micro('M', 'what', 'us', 'split', 'row', scale=1e-3)
+        self.assertAlmostEqual(measure.value_of({'split': {'row': {'median': 880}}}, line), 0.88)
+
+    def test_what_write_ups_say_belongs_to_a_line(self):
+        names = {line.name for line in plan.lines(False)}
+        self.assertLessEqual(set(plan.WRITE_UP), names)
+        self.assertEqual(page.number(plan.WRITE_UP['M cut']), '37.7 ms, 13.9 us, 3.4 us')
+        made = result({'M cut': [0.9, 0.8, 0.9]})
+        made['lines'][0]['write_up'] = plan.WRITE_UP['M cut']
+        file = io.StringIO()
+        page.write(made, file)
+        self.assertIn('<td>37.7 ms, 13.9 us, 3.4 us</td>', file.getvalue())
 
 
 class Comparison(unittest.TestCase):
