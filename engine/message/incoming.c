@@ -18,8 +18,8 @@
  * A whole message that waits for an earlier one of its channel is copied, so that its slices do not
  * take the credit that the earlier one needs.  Beyond receive_bytes_max it keeps them: so the
  * window of the connection holds the peer back.  The earlier one is on its way again if its packets
- * were lost.  If it was never sent it can need that credit: then nothing moves, and the connection
- * is closed, because a whole message cannot be refused. */
+ * were lost.  If it was never sent, and all credit is used, it cannot come: then the connection is
+ * closed, because a whole message cannot be refused. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -432,7 +432,7 @@ static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
         return;
     if (count > 0)
         refuse(youngest, SPATE_MESSAGE_ERROR_BUSY);
-    else
+    else if (sp_conn_unused_credit(messenger->conn->proto) < SE_MESSAGE_CREDIT_LEAST)
         spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY,
                          "too many messages wait for another one");
 }

@@ -36,7 +36,9 @@ enum {
  * it takes to send a lost packet again, also on a path of this many round trips. */
 #define SE_MESSAGE_STALL_NS   UINT64_C(250000000)
 #define SE_MESSAGE_STALL_RTTS 8
-#define SE_MESSAGE_NO_ID      UINT64_MAX
+/* Credit of the connection with which the peer cannot go on: less than a packet is left. */
+#define SE_MESSAGE_CREDIT_LEAST 1200
+#define SE_MESSAGE_NO_ID        UINT64_MAX
 
 /* Memory for a part of a message, on the heap and charged to the shard. */
 struct se_message_buffer {

@@ -262,8 +262,7 @@ bool sp_conn_is_address_valid(const struct sp_conn *conn);
 
 /* Fills one train of up to `count_max` datagrams.  Returns their number; 0 if nothing may be sent
  * now.  Call it until it returns 0.  It never ends the connection: if memory has run out, or the
- * key may seal no more packets, it returns 0, the deadline has passed, and sp_conn_on_deadline()
- * ends the connection. */
+ * key may seal no more packets, it returns 0 and sp_conn_on_deadline(), which is due, ends it. */
 SB_MUST_USE uint32_t sp_conn_send(struct sp_conn *conn, struct sp_train *train, uint64_t now_ns);
 
 /* Why sp_conn_send() returns 0.  Each comment names what ends that wait. */
@@ -327,8 +326,7 @@ void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns);
  */
 void sp_conn_on_deadline_heard(struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns);
 
-/* Returns true if sp_conn_on_deadline_heard() would do nothing: it can wait until more has been
- * received. */
+/* Returns true if sp_conn_on_deadline_heard() would do nothing: more must be received before. */
 bool sp_conn_must_listen(const struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns);
 
 /* The system refused to send a datagram of `size` bytes, because it is larger than the path takes
@@ -356,8 +354,7 @@ SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
 /* Returns whether sp_conn_next_route() may have an event: false is certain. */
 bool sp_conn_may_have_route(const struct sp_conn *conn);
 
-/* Takes the next SP_EVENT_STREAM_OPENED.  For a caller whose application must process these events
- * before it gets others. */
+/* Takes the next SP_EVENT_STREAM_OPENED, for an application that must process all of these first. */
 SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret);
 
 /* The result of an operation on a stream. */
@@ -584,6 +581,9 @@ void sp_conn_release_tls(struct sp_conn *conn);
  * has used and the application has not returned, and SP_HELD_BYTES_PER_STREAM_MAX per stream,
  * whatever the fragments, as long as slices of a stream are released in order. */
 uint64_t sp_conn_held_bytes(const struct sp_conn *conn);
+
+/* Returns the credit that the peer has left, as far as its packets show.  [RFC9000 4.1] */
+uint64_t sp_conn_unused_credit(const struct sp_conn *conn);
 
 /* Returns the bytes that the connection occupies in the pools: itself, its streams, the records of
  * what it has queued, sent and received.  What TLS and the keys take is not among them.  O(1). */

@@ -29,6 +29,11 @@ uint64_t sp_conn_held_bytes(const struct sp_conn *conn)
     return conn->pieces.holding->held_bytes + conn->handed_bytes;
 }
 
+uint64_t sp_conn_unused_credit(const struct sp_conn *conn)
+{
+    return conn->window.limit - conn->window.received;
+}
+
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
 {
     const struct sp_stores *stores = &conn->stores;

@@ -140,29 +140,65 @@ static void a_missing_message_of_a_channel_does_not_end_a_small_receiver(void **
     run_slow(&small);
 }
 
+enum { BEHIND_MAX = 800, BEHIND_SIZE = 1000 };
+
+/* A client without a messenger, and a server with little memory. */
+static struct mw *plain_world(void)
+{
+    struct mw *world = mw_make_with(small_window, NULL);
+    world->server.options.receive_bytes_max = 64 << 10;
+    world->server.options.message_size_max = BEHIND_SIZE;
+    world->client.is_plain = true;
+    mw_connect_both(world);
+    return world;
+}
+
+/* Sends the message of channel 1 with that number.  Returns false if there may be no more streams
+ * now. */
+static bool send_of_channel(struct mw *world, uint32_t number)
+{
+    static uint8_t messages[BEHIND_MAX + 1][BEHIND_SIZE];
+    uint8_t *message = messages[number];
+    uint64_t id;
+    if (spate_stream_open(world->conn, true, &id) != 0)
+        return false;
+    memcpy(message + 3, mw_pattern, BEHIND_SIZE - 3);
+    message[0] = 1; /* channel */
+    message[1] = (uint8_t)(0x40 | number >> 8);
+    message[2] = (uint8_t)number;
+    assert_int_equal(spate_stream_send(world->conn, id, message, BEHIND_SIZE, true, 0), 0);
+    return true;
+}
+
+/* They hold more than receive_bytes_max, but not all of the peer's credit: the first one can come,
+ * however late it is. */
+static void messages_behind_a_late_one_wait_for_it(void **state)
+{
+    (void)state;
+    enum { COUNT = 150 };
+    struct mw *world = plain_world();
+    for (uint32_t number = 1; number <= COUNT;) {
+        number += send_of_channel(world, number);
+        pw_turn(world->w);
+    }
+    pw_for(world->w, 1000 * MS);
+    assert_int_equal(world->w->client.closed_count, 0);
+    assert_int_equal(world->server.counts[SPATE_MESSAGE_RECEIVED], 0);
+    assert_true(mw_stats_of(&world->server).receive_bytes_now > 64 << 10);
+    assert_true(send_of_channel(world, 0));
+    mw_until(world, mw_server_has, COUNT + 1);
+    assert_int_equal(mw_stats_of(&world->server).receive_bytes_now, 0);
+}
+
 /* What waits for a message that was never sent must neither fill the memory nor wait for ever. */
 static void messages_behind_one_that_never_comes_end_the_connection(void **state)
 {
     (void)state;
-    enum { COUNT = 800, SIZE = 1000 };
-    static uint8_t messages[COUNT][SIZE];
-    struct mw *world = mw_make_with(small_window, NULL);
-    world->server.options.receive_bytes_max = 64 << 10;
-    world->server.options.message_size_max = SIZE;
-    world->client.is_plain = true;
-    mw_connect_both(world);
+    struct mw *world = plain_world();
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
     uint64_t most = 0;
-    for (uint32_t sent = 0; world->w->client.closed_count == 0 && pw_now_ns() < end_ns;) {
-        uint64_t id;
-        if (sent < COUNT && spate_stream_open(world->conn, true, &id) == 0) {
-            uint32_t number = ++sent; /* 0 is missing */
-            uint8_t *message = messages[number - 1];
-            message[0] = 1; /* channel */
-            message[1] = (uint8_t)(0x40 | number >> 8);
-            message[2] = (uint8_t)number;
-            assert_int_equal(spate_stream_send(world->conn, id, message, SIZE, true, 0), 0);
-        }
+    for (uint32_t number = 1; world->w->client.closed_count == 0 && pw_now_ns() < end_ns;) {
+        number += number <= BEHIND_MAX && send_of_channel(world, number);
         pw_turn(world->w);
         uint64_t held = mw_stats_of(&world->server).receive_bytes_now;
         most = held > most ? held : most;
@@ -171,7 +207,7 @@ static void messages_behind_one_that_never_comes_end_the_connection(void **state
     assert_int_equal(world->w->client.close.kind, SPATE_CLOSE_APP);
     assert_int_equal(world->w->client.close.error, SPATE_MESSAGE_ERROR_BUSY);
     assert_int_equal(world->server.counts[SPATE_MESSAGE_RECEIVED], 0);
-    assert_in_range(most, 64 << 10, (64 << 10) + SIZE + WINDOW + UNDER_WAY * FIRST_BUFFER);
+    assert_in_range(most, 64 << 10, (64 << 10) + BEHIND_SIZE + WINDOW + UNDER_WAY * FIRST_BUFFER);
 }
 
 /* ---- deadlines ---- */
@@ -269,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_slow_reader_loses_nothing),
         QT_TEST(owned, a_missing_message_of_a_channel_does_not_end_a_small_receiver),
+        QT_TEST(owned, messages_behind_a_late_one_wait_for_it),
         QT_TEST(owned, messages_behind_one_that_never_comes_end_the_connection),
         QT_TEST(owned, what_is_late_is_given_up_and_the_next_ones_arrive),
         QT_TEST(owned, what_is_in_time_does_not_expire),
