@@ -223,11 +223,26 @@ static void on_sent(struct peer *peer, const struct spate_message *message)
 
 static void on_failed(struct client *c, const struct spate_message *message)
 {
-    if (c->phase < PHASE_CLOSE)
-        (void)client_fail(c, "a request gets no reply: fate %d, code 0x%" PRIx64,
-                          (int)message->fate, message->error);
+    (void)client_fail(c, "a request gets no reply: fate %d, code 0x%" PRIx64, (int)message->fate,
+                      message->error);
 }
 
+static void take(struct client *c, struct client_conn *conn, const struct spate_message *message,
+                 uint64_t now_ns)
+{
+    struct messages *m = c->state;
+    c->payload_in_bytes += message->size_bytes;
+    if (message->kind == SPATE_MESSAGE_REPLY)
+        on_reply(c, conn, message, now_ns);
+    else if (message->kind == SPATE_MESSAGE_RECEIVED)
+        on_publication(c, conn, message, now_ns);
+    else if (message->kind == SPATE_MESSAGE_SENT)
+        on_sent(&m->peers[conn->index], message);
+    else if (message->kind == SPATE_MESSAGE_FAILED)
+        on_failed(c, message);
+}
+
+/* When the connections are closed, what is not whole is given up: a channel then has gaps. */
 static void messages_on_event(struct client *c, const struct spate_event *e, uint64_t now_ns)
 {
     struct messages *m = c->state;
@@ -237,15 +252,8 @@ static void messages_on_event(struct client *c, const struct spate_event *e, uin
     if (peer == NULL || peer->messenger == NULL || !spate_messenger_event(peer->messenger, e))
         return;
     while (spate_messenger_next(peer->messenger, &message)) {
-        c->payload_in_bytes += message.size_bytes;
-        if (message.kind == SPATE_MESSAGE_REPLY)
-            on_reply(c, conn, &message, now_ns);
-        else if (message.kind == SPATE_MESSAGE_RECEIVED)
-            on_publication(c, conn, &message, now_ns);
-        else if (message.kind == SPATE_MESSAGE_SENT)
-            on_sent(peer, &message);
-        else if (message.kind == SPATE_MESSAGE_FAILED)
-            on_failed(c, &message);
+        if (c->phase < PHASE_CLOSE)
+            take(c, conn, &message, now_ns);
         spate_message_release(peer->messenger, &message);
     }
     if (!is_publish(c) && c->phase >= PHASE_WARMUP)

@@ -60,6 +60,14 @@ class Messages(support.BenchTest):
                 self.assertGreater(result['relay']['lost'], 0)
                 self.assertGreater(result['p50_us'], 2000)
 
+    def test_what_is_lost_with_the_connections_is_no_failure(self):
+        """They are closed while publications wait for earlier ones."""
+        for seed in range(1, 9):
+            result = self.run_json('messages', '--pattern', 'publish', '--ordered', '--conns', '10',
+                                   '--loss', '5', '--delay', '0.005', '--seconds', '0.3',
+                                   '--warmup', '0.1', '--seed', str(seed))
+            self.assertGreater(result['messages_per_s'], 0)
+
     def test_several_shards_publish_and_answer(self):
         for pattern in ('request', 'publish'):
             result = self.run_json('messages', '--pattern', pattern, '--conns', '16', '--shards',
