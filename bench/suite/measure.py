@@ -62,8 +62,8 @@ def run_group(program, group, seconds, warmup):
             raise Failed('spate-micro is not beside spate-bench: it is not installed')
         result = run_json(micro, '--json', '--repetitions', '3', *words)
     else:
-        result = run_json(program, *words, '--seconds', str(seconds), '--warmup', str(warmup),
-                          '--json', '-')
+        times = [] if '--seconds' in words else ['--seconds', str(seconds), '--warmup', str(warmup)]
+        result = run_json(program, *words, *times, '--json', '-')
     return result, {line.name: value_of(result, line) for line in members}
 
 

@@ -56,15 +56,20 @@ QUICK_MESSAGES = (('req', 1, 1, 0), ('req', 1000, 1, 0), ('req', 1, 100, 0), ('p
 
 
 def messages(is_quick):
-    """Through <spate/message.h>.  Packets are lost on a path of 10 ms, as in S2."""
+    """Through <spate/message.h>.  Packets are lost on a path of 2 ms.  Where a message of 1 MB
+    takes a part of a second, a run is longer and fewer are under way."""
     yield micro('M cut', 'a message of 1 MB into its packets', 'us', 'split',
                 '1 MB, a whole message with its header', scale=1e-3)
     for pattern, size, peers, loss in QUICK_MESSAGES if is_quick else MESSAGES:
         what, words = PATTERNS[pattern]
-        path = f' --loss {loss} --delay 0.005' if loss else ''
+        path = f' --loss {loss} --delay 0.001' if loss else ''
+        if size == 1000 and pattern != 'req':
+            path += ' --inflight 2'
+        if size == 1000 and (loss or peers == 100):
+            path += ' --seconds 2 --warmup 0.5'
         name = f'M {pattern} {size}K x{peers}' + (f' {loss}%' if loss else '')
         what = f'{what}, {size} KB, {peers} peer{"s" if peers > 1 else ""}' + \
-            (f', {loss} % lost, 10 ms' if loss else '')
+            (f', {loss} % lost, 2 ms' if loss else '')
         words = f'messages {words} --size {size}K --conns {peers}{path}'
         yield bench(name, what, 'messages/s', words, 'messages_per_s', more=True)
         if size == 1:
