@@ -191,7 +191,10 @@ struct spate_message_options {
      * given up, and so is the wait for a reply.  0 or SPATE_FOREVER: none.  Messages of a channel
      * are given up only if the peer knows RESET_STREAM_AT. */
     uint64_t deadline_ns;
-    uint32_t channel; /* messages of one channel arrive in order: 1 to channels_max; 0: no order */
+    /* Messages of one channel arrive in order: 1 to channels_max; 0: no order.  One that was given
+     * up or refused, or that was not whole when the connection ended, is left out: those after it
+     * are delivered all the same. */
+    uint32_t channel;
     /* 0: as usual, which is 4; 1, the most urgent, to 8: an urgency of spate_stream_set_priority(),
      * plus 1.  Messages of one priority are sent one after the other. */
     uint8_t priority;
