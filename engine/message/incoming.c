@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "engine/message/messenger.h"
+#include "engine/message/segments.h"
 
 /* What streams bring.
  *
@@ -35,72 +35,6 @@ static void charge(struct se_exchange *exchange, uint64_t bytes)
     exchange->messenger->receive_bytes += bytes;
 }
 
-static struct se_message_buffer *buffer_make(struct spate_messenger *messenger, size_t size)
-{
-    struct se_memory *memory = &messenger->shard->memory;
-    size_t bytes = sizeof(struct se_message_buffer) + size;
-    if (!se_memory_has_room(memory, bytes, SE_NEED_ORDINARY))
-        return NULL;
-    struct se_message_buffer *buffer = malloc(bytes);
-    if (buffer == NULL)
-        return NULL;
-    if (!se_memory_charge(memory, bytes)) {
-        free(buffer);
-        return NULL;
-    }
-    buffer->size = size;
-    se_messenger_count(messenger, (int64_t)bytes);
-    return buffer;
-}
-
-static void buffer_free(struct spate_messenger *messenger, struct se_message_buffer *buffer)
-{
-    if (buffer == NULL)
-        return;
-    size_t bytes = sizeof(struct se_message_buffer) + buffer->size;
-    se_messenger_count(messenger, -(int64_t)bytes);
-    se_memory_refund(&messenger->shard->memory, bytes);
-    free(buffer);
-}
-
-/* Appends a run; NULL without memory. */
-static struct se_segment *append(struct se_exchange *exchange, const uint8_t *data, size_t size)
-{
-    struct se_segment *segment = sb_pool_take(&exchange->messenger->shard->segment_pool);
-    if (segment == NULL)
-        return NULL;
-    *segment = (struct se_segment){.data = data, .size = size};
-    if (exchange->last != NULL)
-        exchange->last->next = segment;
-    else
-        exchange->first = segment;
-    exchange->last = segment;
-    exchange->segment_count++;
-    exchange->in_size += size;
-    return segment;
-}
-
-static void free_segments(struct se_exchange *exchange)
-{
-    struct spate_messenger *messenger = exchange->messenger;
-    if (exchange->lent_has_segment) { /* the connection still writes there */
-        exchange->last->buffer = NULL;
-        exchange->lent_has_segment = false;
-    }
-    for (struct se_segment *segment = exchange->first; segment != NULL;) {
-        struct se_segment *next = segment->next;
-        if (segment->buffer != NULL)
-            buffer_free(messenger, segment->buffer);
-        else if (segment->slice.buffer != NULL)
-            spate_slice_release(messenger->shard, &segment->slice);
-        sb_pool_give(&messenger->shard->segment_pool, segment);
-        segment = next;
-    }
-    exchange->first = exchange->last = NULL;
-    exchange->segment_count = 0;
-    exchange->in_size = 0;
-}
-
 static void hold_no_more(struct se_exchange *exchange)
 {
     exchange->messenger->slices_held -= exchange->holds_slices;
@@ -111,9 +45,9 @@ void se_incoming_free(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
     hold_no_more(exchange);
-    free_segments(exchange);
+    se_segments_free(exchange);
     if (exchange->is_over) { /* until then lent memory is the connection's */
-        buffer_free(messenger, exchange->lent);
+        se_message_buffer_free(messenger, exchange->lent);
         exchange->lent = NULL;
     }
     if (exchange->pieces != exchange->inline_pieces)
@@ -165,29 +99,6 @@ static struct se_order *channel_of(const struct se_exchange *exchange)
     return exchange->has_header && exchange->channel != 0 && !exchange->is_ours
                ? se_messenger_channel(exchange->messenger, exchange->channel)
                : NULL;
-}
-
-/* Copies the slices of a message into one buffer, and gives them back.  False without memory. */
-static bool compact(struct se_exchange *exchange)
-{
-    struct spate_messenger *messenger = exchange->messenger;
-    size_t size = (size_t)exchange->in_size;
-    if (size == 0)
-        return true;
-    struct se_message_buffer *buffer = buffer_make(messenger, size);
-    if (buffer == NULL)
-        return false;
-    size_t at = 0;
-    for (const struct se_segment *from = exchange->first; from != NULL; from = from->next) {
-        memcpy(buffer->data + at, from->data, from->size);
-        at += from->size;
-    }
-    messenger->counts.bytes_copied += at;
-    free_segments(exchange);
-    struct se_segment *segment = append(exchange, buffer->data, size);
-    SB_ASSERT(segment != NULL); /* one at least was given back */
-    segment->buffer = buffer;
-    return true;
 }
 
 /* ---- whole messages ---- */
@@ -285,8 +196,8 @@ static void hold(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
     exchange->in = SE_IN_HELD;
-    if (exchange->was_lent ||
-        (messenger->receive_bytes <= messenger->options.receive_bytes_max && compact(exchange)))
+    if (exchange->was_lent || (messenger->receive_bytes <= messenger->options.receive_bytes_max &&
+                               se_segments_compact(exchange)))
         return;
     exchange->holds_slices = true;
     messenger->slices_held++;
@@ -380,7 +291,7 @@ static void lend(struct se_exchange *exchange)
         arm_stall(messenger);
         return;
     }
-    struct se_message_buffer *buffer = buffer_make(messenger, (size_t)size);
+    struct se_message_buffer *buffer = se_message_buffer_make(messenger, (size_t)size);
     if (buffer == NULL) {
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
         return;
@@ -388,7 +299,7 @@ static void lend(struct se_exchange *exchange)
     int result = spate_stream_receive_into(messenger->conn, exchange->stream_id, buffer->data,
                                            buffer->size, 0, NULL);
     if (result != 0) {
-        buffer_free(messenger, buffer);
+        se_message_buffer_free(messenger, buffer);
         /* -EPIPE: the end or a reset is on its way, in an event. */
         if (result != -EPIPE && result != -ENOTCONN)
             refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
@@ -404,7 +315,7 @@ static void lend(struct se_exchange *exchange)
 /* The message takes longer: its slices become memory of its own. */
 static void settle_fresh(struct se_exchange *exchange)
 {
-    if (compact(exchange))
+    if (se_segments_compact(exchange))
         lend(exchange);
     else
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
@@ -502,7 +413,7 @@ void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *ex
     if (slice.size == 0) {
         spate_slice_release(messenger->shard, &slice);
     } else {
-        struct se_segment *segment = append(exchange, slice.data, slice.size);
+        struct se_segment *segment = se_segment_append(exchange, slice.data, slice.size);
         if (segment == NULL) {
             spate_slice_release(messenger->shard, &slice);
             refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
@@ -532,7 +443,7 @@ static bool extend(struct se_exchange *exchange, const uint8_t *data, size_t siz
         exchange->in_size += size;
         return true;
     }
-    struct se_segment *segment = append(exchange, data, size);
+    struct se_segment *segment = se_segment_append(exchange, data, size);
     if (segment == NULL)
         return false;
     segment->buffer = exchange->lent;
@@ -550,7 +461,7 @@ void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *
     exchange->messenger->has_moved |= event->u.placed.size > 0;
     if (event->u.placed.is_returned) {
         if (!exchange->lent_has_segment)
-            buffer_free(exchange->messenger, exchange->lent);
+            se_message_buffer_free(exchange->messenger, exchange->lent);
         exchange->lent = NULL;
         exchange->lent_has_segment = false;
     }
@@ -578,7 +489,8 @@ void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice 
 {
     bool has_room = messenger->receive_bytes + slice.size <= messenger->options.receive_bytes_max;
     struct se_exchange *exchange = has_room ? se_exchange_make(messenger, SE_MESSAGE_NO_ID) : NULL;
-    struct se_segment *segment = exchange != NULL ? append(exchange, slice.data, slice.size) : NULL;
+    struct se_segment *segment =
+        exchange != NULL ? se_segment_append(exchange, slice.data, slice.size) : NULL;
     if (segment == NULL || !make_pieces(exchange)) {
         messenger->counts.refused++;
         spate_slice_release(messenger->shard, &slice);

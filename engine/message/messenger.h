@@ -16,6 +16,7 @@
  * its reply.  Streams' user pointers lead to them.
  *
  *     incoming.c    what streams bring: slices, lent memory, order
+ *     segments.c    the bytes of what is received
  *     outgoing.c    what is sent, and what becomes of it
  *     messenger.c   the public functions around them */
 

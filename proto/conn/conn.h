@@ -181,8 +181,7 @@ struct sp_conn_args {
     /* Server: both CIDs of the client's first Initial.  Client: ignored, it chooses its own. */
     struct sp_cid client_dcid;
     struct sp_cid client_scid;
-    /* Of QUIC.  Server: of the client's first Initial.  Client: of its first flight.  0: the
-     * preferred one. */
+    /* Of the client's first flight; 0, for a client: the preferred one. */
     uint32_t version;
     /* Versions of QUIC that this connection may have, the preferred one first.  Without any: those
      * of `config`, and a `version` of 0 is config->first_version. */
@@ -295,8 +294,7 @@ enum sp_wait {
 
 /* `at_ns`: when the connection acts by itself at the latest; SB_NEVER if only the event of
  * `reason` can end the wait.  A CWND wait has no timer before the handshake is confirmed if
- * only 1-RTT packets are in flight: the peer's PTO then brings what confirms it.
- * [RFC9002 6.2.1] */
+ * only 1-RTT packets are in flight: the peer's PTO brings what confirms it.  [RFC9002 6.2.1] */
 struct sp_send_wait {
     enum sp_wait reason;
     uint64_t at_ns;
@@ -354,7 +352,8 @@ SB_MUST_USE bool sp_conn_next_route(struct sp_conn *conn, struct sp_event *ret);
 /* Returns whether sp_conn_next_route() may have an event: false is certain. */
 bool sp_conn_may_have_route(const struct sp_conn *conn);
 
-/* Takes the next SP_EVENT_STREAM_OPENED, for an application that must process all of these first. */
+/* Takes the next SP_EVENT_STREAM_OPENED, for an application that must process all of these first.
+ */
 SB_MUST_USE bool sp_conn_next_opened(struct sp_conn *conn, struct sp_event *ret);
 
 /* The result of an operation on a stream. */

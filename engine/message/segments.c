@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/message/segments.h"
+
+/* Runs come from a pool of the shard, and buffers from the heap; a run owns its slice or buffer. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/shard/shard.h"
+#include "proto/base/assert.h"
+
+struct se_message_buffer *se_message_buffer_make(struct spate_messenger *messenger, size_t size)
+{
+    struct se_memory *memory = &messenger->shard->memory;
+    size_t bytes = sizeof(struct se_message_buffer) + size;
+    if (!se_memory_has_room(memory, bytes, SE_NEED_ORDINARY))
+        return NULL;
+    struct se_message_buffer *buffer = malloc(bytes);
+    if (buffer == NULL)
+        return NULL;
+    if (!se_memory_charge(memory, bytes)) {
+        free(buffer);
+        return NULL;
+    }
+    buffer->size = size;
+    se_messenger_count(messenger, (int64_t)bytes);
+    return buffer;
+}
+
+void se_message_buffer_free(struct spate_messenger *messenger, struct se_message_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    size_t bytes = sizeof(struct se_message_buffer) + buffer->size;
+    se_messenger_count(messenger, -(int64_t)bytes);
+    se_memory_refund(&messenger->shard->memory, bytes);
+    free(buffer);
+}
+
+struct se_segment *se_segment_append(struct se_exchange *exchange, const uint8_t *data, size_t size)
+{
+    struct se_segment *segment = sb_pool_take(&exchange->messenger->shard->segment_pool);
+    if (segment == NULL)
+        return NULL;
+    *segment = (struct se_segment){.data = data, .size = size};
+    if (exchange->last != NULL)
+        exchange->last->next = segment;
+    else
+        exchange->first = segment;
+    exchange->last = segment;
+    exchange->segment_count++;
+    exchange->in_size += size;
+    return segment;
+}
+
+void se_segments_free(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    if (exchange->lent_has_segment) { /* the connection still writes there */
+        exchange->last->buffer = NULL;
+        exchange->lent_has_segment = false;
+    }
+    for (struct se_segment *segment = exchange->first; segment != NULL;) {
+        struct se_segment *next = segment->next;
+        if (segment->buffer != NULL)
+            se_message_buffer_free(messenger, segment->buffer);
+        else if (segment->slice.buffer != NULL)
+            spate_slice_release(messenger->shard, &segment->slice);
+        sb_pool_give(&messenger->shard->segment_pool, segment);
+        segment = next;
+    }
+    exchange->first = exchange->last = NULL;
+    exchange->segment_count = 0;
+    exchange->in_size = 0;
+}
+
+bool se_segments_compact(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    size_t size = (size_t)exchange->in_size;
+    if (size == 0)
+        return true;
+    struct se_message_buffer *buffer = se_message_buffer_make(messenger, size);
+    if (buffer == NULL)
+        return false;
+    size_t at = 0;
+    for (const struct se_segment *from = exchange->first; from != NULL; from = from->next) {
+        memcpy(buffer->data + at, from->data, from->size);
+        at += from->size;
+    }
+    messenger->counts.bytes_copied += at;
+    se_segments_free(exchange);
+    struct se_segment *segment = se_segment_append(exchange, buffer->data, size);
+    SB_ASSERT(segment != NULL); /* one at least was given back */
+    segment->buffer = buffer;
+    return true;
+}
