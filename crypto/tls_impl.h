@@ -82,10 +82,18 @@ struct sc_tls {
     char *server_name;
     uint8_t *peer_chain; /* see sc_tls_peer_chain_write() */
     size_t peer_chain_size;
-    uint8_t *ticket_leaf; /* client: the server's certificate of the ticket; NULL: none */
-    size_t ticket_leaf_size;
+    struct sc_leaf *ticket_leaf; /* client: the server's certificate of the ticket; NULL: none */
     char *error;
 };
+
+/* A certificate as DER, on the heap. */
+struct sc_leaf {
+    size_t size;
+    uint8_t der[];
+};
+
+/* It is kept as long as the connection, in pieces of powers of two. */
+_Static_assert(sizeof(struct sc_tls) <= 512, "the next piece is of 1,024 bytes");
 
 static inline struct sc_tls *sc_tls_of(struct sp_tls *tls)
 {

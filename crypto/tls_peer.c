@@ -76,14 +76,15 @@ struct sb_bytes sc_tls_chain_next(const uint8_t *chain, size_t size, size_t *at)
 /* A session that is resumed has no certificate: its ticket has. */
 static void learn_from_ticket(struct sc_tls *tls)
 {
-    if (tls->ticket_leaf_size == 0 || tls->peer_chain != NULL || !SSL_session_reused(tls->ssl))
+    const struct sc_leaf *leaf = tls->ticket_leaf;
+    if (leaf == NULL || tls->peer_chain != NULL || !SSL_session_reused(tls->ssl))
         return;
-    tls->peer_chain = sc_memory_take(tls->memory, SIZE_SIZE + tls->ticket_leaf_size);
+    tls->peer_chain = sc_memory_take(tls->memory, SIZE_SIZE + leaf->size);
     if (tls->peer_chain == NULL)
         return;
-    tls->peer_chain_size = SIZE_SIZE + tls->ticket_leaf_size;
-    write_size(tls->ticket_leaf_size, tls->peer_chain);
-    memcpy(tls->peer_chain + SIZE_SIZE, tls->ticket_leaf, tls->ticket_leaf_size);
+    tls->peer_chain_size = SIZE_SIZE + leaf->size;
+    write_size(leaf->size, tls->peer_chain);
+    memcpy(tls->peer_chain + SIZE_SIZE, leaf->der, leaf->size);
 }
 
 void sc_tls_learn_peer(struct sc_tls *tls)

@@ -418,8 +418,11 @@ int sc_tls_resume(struct sp_tls *opaque, struct sb_bytes bytes, bool wants_early
                     SSL_SESSION_get_protocol_version(session) == TLS1_3_VERSION;
     int code = is_whole && SSL_set_session(tls->ssl, session) == 1 ? 0 : -EINVAL;
     if (code == 0 && ticket.leaf.size > 0) {
-        tls->ticket_leaf = OPENSSL_memdup(ticket.leaf.data, ticket.leaf.size);
-        tls->ticket_leaf_size = tls->ticket_leaf != NULL ? ticket.leaf.size : 0;
+        tls->ticket_leaf = OPENSSL_malloc(sizeof(struct sc_leaf) + ticket.leaf.size);
+        if (tls->ticket_leaf != NULL) {
+            tls->ticket_leaf->size = ticket.leaf.size;
+            memcpy(tls->ticket_leaf->der, ticket.leaf.data, ticket.leaf.size);
+        }
     }
     if (code == 0 && wants_early && SSL_SESSION_get_max_early_data(session) == UINT32_MAX)
         offer_early(tls, &ticket);

@@ -87,7 +87,7 @@ class Numbers(unittest.TestCase):
             for group, count in ('P', 5), ('C', 4), ('E', 5), ('S', 4):
                 for number in range(1, count + 1):
                     self.assertIn(f'{group}{number}', {name.split()[0] for name in names})
-            for wanted in ('S4 full', 'S4 resumed', 'S4 0-RTT', 'message 1 KB', 'message 1000 KB',
+            for wanted in ('S4 full', 'S4 resumed', 'S4 0-RTT', 'response 1 KB', 'response 1000 KB',
                            '512 x 1', '8192 x 500'):
                 self.assertIn(wanted, names)
             self.assertLessEqual(set(plan.WRITE_UP), set(names))
