@@ -49,7 +49,8 @@ struct sc_tls_asking {
     struct sc_cert *used;     /* or NULL: that of the context, or none */
     const char *chain_error;
 
-    struct sc_transcript transcript; /* if a key may be remote */
+    bool may_sign;                   /* a key may be remote */
+    struct sc_transcript transcript; /* then */
     uint32_t message_start;          /* in what we have sent at the Handshake level */
     uint32_t message_size;           /* 0: the next bytes begin a message */
     uint8_t signed_data[SC_SIGNED_DATA_SIZE_MAX];
@@ -81,17 +82,26 @@ static bool is_client(const struct sc_tls *tls)
 /* ---- the transcript ---- */
 
 /* Each handshake message, whole, in the order of the transcript. */
-static void on_message(int is_write, int version, int type, const void *data, size_t size, SSL *ssl,
+static void on_message(int is_sent, int version, int type, const void *data, size_t size, SSL *ssl,
                        void *opaque)
 {
-    (void)is_write;
     (void)version;
     (void)ssl;
     struct sc_tls *tls = opaque;
     const struct sb_bytes message = {.data = data, .size = size};
-    if (type == SSL3_RT_HANDSHAKE && tls->asking != NULL &&
+    if (type != SSL3_RT_HANDSHAKE)
+        return;
+    if (!is_sent && tls->offers_early && sc_transcript_is_retry(message))
+        sc_tls_take_early_back(tls);
+    if (tls->asking != NULL && tls->asking->may_sign &&
         !sc_transcript_add(&tls->asking->transcript, message))
         sc_tls_note_alert(tls, SSL_AD_INTERNAL_ERROR, "no memory");
+}
+
+void sc_tls_follow_messages(struct sc_tls *tls)
+{
+    SSL_set_msg_callback(tls->ssl, on_message);
+    SSL_set_msg_callback_arg(tls->ssl, tls);
 }
 
 /* What is to be signed, at the end of a Certificate message whose last bytes are `last`. */
@@ -382,10 +392,10 @@ bool sc_tls_asking_init(struct sc_tls *tls)
         return false;
     if (!may_sign)
         return true;
+    tls->asking->may_sign = true;
     if (!sc_transcript_init(&tls->asking->transcript))
         return false;
-    SSL_set_msg_callback(tls->ssl, on_message);
-    SSL_set_msg_callback_arg(tls->ssl, tls);
+    sc_tls_follow_messages(tls);
     return true;
 }
 

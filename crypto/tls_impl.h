@@ -115,6 +115,9 @@ uint64_t sc_tls_now_s(void);
 bool sc_tls_take_ticket(struct sc_tls *tls, struct sb_bytes *ret);
 /* Frees all of resumption. */
 void sc_tls_free_tickets(struct sc_tls *tls);
+/* A HelloRetryRequest has come: it rejects 0-RTT, and the second ClientHello must not offer it.
+ * [RFC8446 4.2.10] */
+void sc_tls_take_early_back(struct sc_tls *tls);
 
 /* For SSL_set_quic_tls_cbs(), with a struct sc_tls as its argument. */
 extern const OSSL_DISPATCH sc_tls_callbacks[];
@@ -133,6 +136,9 @@ void sc_tls_fail(struct sc_tls *tls);
 /* Makes `asking` if this handshake may ask.  False without memory. */
 SB_MUST_USE bool sc_tls_asking_init(struct sc_tls *tls);
 void sc_tls_asking_free(struct sc_tls *tls);
+/* Looks at the messages of the handshake: for the transcript of a remote key, and for the
+ * HelloRetryRequest that ends 0-RTT.  An SSL has one callback for both.  Before the first. */
+void sc_tls_follow_messages(struct sc_tls *tls);
 /* SSL_do_handshake(). */
 int sc_tls_call_openssl(struct sc_tls *tls);
 /* Whether OpenSSL may hold what it was lent for longer than a call, so that the bytes of the peer

@@ -358,23 +358,10 @@ static bool fits(const struct sc_tls *tls, const struct ticket *ticket)
     return now >= ticket->issued_s && now - ticket->issued_s < lifetime_s;
 }
 
-/* A HelloRetryRequest rejects 0-RTT, and the second ClientHello must not offer it [RFC8446 4.2.10].
- * OpenSSL would, because in QUIC nothing ends the writing of early data. */
-static void on_message(int is_sent, int version, int type, const void *data, size_t size, SSL *ssl,
-                       void *arg)
+/* OpenSSL would offer it again, because in QUIC nothing ends the writing of early data. */
+void sc_tls_take_early_back(struct sc_tls *tls)
 {
-    static const uint8_t retry[32] = {/* SHA-256 of "HelloRetryRequest" [RFC8446 4.1.3] */
-                                      0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11,
-                                      0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
-                                      0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e,
-                                      0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c};
-    enum { RANDOM_AT = 4 + 2 };
-    const uint8_t *bytes = data;
-    (void)version;
-    (void)arg;
-    if (!is_sent && type == SSL3_RT_HANDSHAKE && size >= RANDOM_AT + sizeof(retry) &&
-        bytes[0] == SSL3_MT_SERVER_HELLO && memcmp(bytes + RANDOM_AT, retry, sizeof(retry)) == 0)
-        (void)SSL_SESSION_set_max_early_data(SSL_get_session(ssl), 0);
+    (void)SSL_SESSION_set_max_early_data(SSL_get_session(tls->ssl), 0);
 }
 
 /* Offers 0-RTT, as the application wants [RFC9001 5.6], and no other application protocol than that
@@ -396,7 +383,7 @@ static void offer_early(struct sc_tls *tls, const struct ticket *ticket)
     tls->early_params = params;
     tls->early_params_size = ticket->params.size;
     tls->offers_early = true;
-    SSL_set_msg_callback(tls->ssl, on_message);
+    sc_tls_follow_messages(tls);
 }
 
 int sc_tls_resume(struct sp_tls *opaque, struct sb_bytes bytes, bool wants_early)

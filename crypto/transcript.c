@@ -51,7 +51,7 @@ static bool replace_by_hash(EVP_MD_CTX *context, const EVP_MD *md)
 }
 
 /* A ServerHello with a special random number.  [RFC8446 4.1.3] */
-static bool is_hello_retry(struct sb_bytes message)
+bool sc_transcript_is_retry(struct sb_bytes message)
 {
     static const uint8_t random[32] = {
         0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c,
@@ -65,7 +65,7 @@ static bool is_hello_retry(struct sb_bytes message)
 
 bool sc_transcript_add(struct sc_transcript *transcript, struct sb_bytes message)
 {
-    bool is_retry = is_hello_retry(message);
+    bool is_retry = sc_transcript_is_retry(message);
     for (size_t i = 0; i < HASHES; i++) {
         EVP_MD_CTX *context = transcript->contexts[i];
         if ((is_retry && !replace_by_hash(context, hash_at(i))) ||

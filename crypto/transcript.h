@@ -11,6 +11,9 @@
 #include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 
+/* Returns whether a message is a HelloRetryRequest.  [RFC8446 4.1.4] */
+bool sc_transcript_is_retry(struct sb_bytes message);
+
 /* The hash of the messages of a TLS 1.3 handshake, which OpenSSL does not give out.
  * [RFC8446 4.4.1]
  *

@@ -11,6 +11,7 @@
 #include <openssl/rsa.h>
 
 #include "crypto/tls_ask.h"
+#include "proto/wire/tparam.h"
 #include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
@@ -143,6 +144,79 @@ static void a_key_elsewhere_signs_for_a_client(void **state)
     qt_tls_assert_complete(&pair);
     assert_true(sc_tls_peer_certificate(pair.server.tls).size > 0);
     assert_nothing_waits(&pair.client);
+}
+
+/* Parameters of a server, which a ticket needs. */
+static struct sb_bytes server_params(void)
+{
+    static uint8_t bytes[256];
+    struct sp_tparams params;
+    struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
+    sp_tparams_init(&params);
+    sp_tparams_write(&w, &params, 0);
+    return (struct sb_bytes){bytes, sb_writer_used(&w)};
+}
+
+/* A client resumes, or wants to, at a server that does not know the ticket: that one asks for the
+ * certificate again.  What is to be signed has the ClientHello with the ticket in it. */
+static void a_key_elsewhere_signs_where_a_ticket_is_refused(void **state)
+{
+    (void)state;
+    enum { WANTS_EARLY = 1, GETS_RETRY = 2, ALL = 4 };
+    static const char *const groups[] = {NULL, "P-384"};
+    struct qt_identity id = qt_identity(SC_KEY_P256, "client.example");
+    struct qt_tls_args args = qt_tls_args();
+    args.client.cert = qt_identity_cert(&id, true);
+    args.server.client_auth = SC_CLIENT_AUTH_REQUIRED;
+    args.server.ca_pem = id.cert;
+    args.server.ticket_count = 1;
+    args.server.accepts_early = true;
+    args.params = server_params();
+    struct qt_tls_pair first;
+    qt_tls_open(&first, &args);
+    struct sc_ask ask = run_to(&first, &first.client, SC_ASK_SIGN);
+    answer_sign(&first.client, &id, &ask);
+    qt_tls_run(&first);
+    qt_tls_assert_complete(&first);
+    assert_true(sc_tls_ops.ticket(first.client.tls, &args.ticket));
+    args.client_config = first.client_config;
+    for (unsigned i = 0; i < ALL; i++) {
+        struct qt_tls_pair pair;
+        args.wants_early = (i & WANTS_EARLY) != 0;
+        args.server.groups = groups[(i & GETS_RETRY) != 0];
+        qt_tls_open(&pair, &args);
+        assert_int_equal(pair.client.has_secret[SP_LEVEL_EARLY][true], args.wants_early);
+        ask = run_to(&pair, &pair.client, SC_ASK_SIGN);
+        answer_sign(&pair.client, &id, &ask);
+        qt_tls_run(&pair);
+        qt_tls_assert_complete(&pair);
+        assert_false(sc_tls_is_resumed(pair.server.tls));
+    }
+}
+
+/* A client that asks about its peer, and no other key, has no transcript. */
+static void a_client_that_waits_for_a_verdict_may_send_0_rtt(void **state)
+{
+    (void)state;
+    struct qt_tls_args args = qt_tls_args();
+    args.client.verify = SC_VERIFY_ASK_AFTER;
+    args.server.ticket_count = 1;
+    args.server.accepts_early = true;
+    args.params = server_params();
+    struct qt_tls_pair pairs[2];
+    for (int i = 0; i < 2; i++) {
+        qt_tls_open(&pairs[i], &args);
+        (void)run_to(&pairs[i], &pairs[i].client, SC_ASK_VERIFY);
+        assert_int_equal(sc_tls_answer_verify(pairs[i].client.tls, 0, NULL), 0);
+        qt_tls_pull(&pairs[i].client);
+        qt_tls_run(&pairs[i]);
+        qt_tls_assert_complete(&pairs[i]);
+        if (i == 0)
+            assert_true(sc_tls_ops.ticket(pairs[i].client.tls, &args.ticket));
+        args.client_config = pairs[i].client_config;
+        args.wants_early = true; /* at another server */
+    }
+    assert_true(pairs[1].client.has_secret[SP_LEVEL_EARLY][true]);
 }
 
 /* A chain that OpenSSL sends in several pieces. */
@@ -431,6 +505,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_key_elsewhere_signs_for_a_server),
         QT_TEST(owned, a_key_elsewhere_signs_for_a_client),
+        QT_TEST(owned, a_key_elsewhere_signs_where_a_ticket_is_refused),
+        QT_TEST(owned, a_client_that_waits_for_a_verdict_may_send_0_rtt),
         QT_TEST(owned, a_key_elsewhere_signs_after_a_large_chain),
         QT_TEST(owned, a_signature_that_is_none_fails_the_handshake),
         QT_TEST(owned, a_waiting_handshake_can_be_destroyed),
