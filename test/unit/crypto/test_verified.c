@@ -13,6 +13,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 
+#include "crypto/self_signed.h"
+#include "crypto/tls_ask.h"
 #include "crypto/verified.h"
 #include "test/support/owned.h"
 #include "test/support/tls_pair.h"
@@ -115,10 +117,14 @@ static struct sc_tls_config *config_of(const struct sc_tls_options *options)
     return owned_add(config, config_end);
 }
 
+static void move_to(struct sc_tls_config *config, int64_t time_s)
+{
+    X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(sc_tls_config_context(config)), (time_t)time_s);
+}
+
 static void move_to_2100(struct sc_tls_config *config)
 {
-    X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(sc_tls_config_context(config)),
-                               (time_t)YEAR_2100);
+    move_to(config, YEAR_2100);
 }
 
 static bool completes(const struct qt_tls_args *args)
@@ -185,6 +191,62 @@ static void another_chain_is_verified(void **state)
     assert_false(completes(&args));
 }
 
+static void pem_end(void *pem)
+{
+    sc_self_signed_free(pem);
+}
+
+/* A certificate that has ended, and is good all the same: OpenSSL is told that it is 45 days ago.
+ * Its end is before now, so it is verified each time. */
+static void a_chain_is_not_remembered_beyond_its_end(void **state)
+{
+    (void)state;
+    static const struct sc_self_signed_options dates[] = {
+        {.start_in_days = -60, .days = 30},
+        {.start_in_days = -60, .days = 90},
+    };
+    for (int has_not_ended = 0; has_not_ended < 2; has_not_ended++) {
+        char *cert, *key;
+        assert_int_equal(sc_self_signed(&dates[has_not_ended], &cert, &key, NULL), 0);
+        (void)owned_add(cert, pem_end);
+        (void)owned_add(key, pem_end);
+        struct qt_tls_args args = qt_tls_args();
+        args.client.ca_pem = args.server.cert_pem = cert;
+        args.server.key_pem = key;
+        args.client.verified_life_s = LIFE_S;
+        args.client_config = config_of(&args.client);
+        args.server_config = config_of(&args.server);
+        move_to(args.client_config, (int64_t)time(NULL) - INT64_C(45) * 24 * 3600);
+        assert_true(completes(&args));
+        move_to_2100(args.client_config);
+        assert_int_equal(completes(&args), has_not_ended);
+    }
+}
+
+/* Whom the application wants is its own question. */
+static void the_application_is_asked_about_each_peer(void **state)
+{
+    (void)state;
+    struct qt_tls_args args = qt_tls_args();
+    args.client.verified_life_s = LIFE_S;
+    args.client.verify = SC_VERIFY_ASK_AFTER;
+    args.client_config = config_of(&args.client);
+    args.server_config = config_of(&args.server);
+    for (int i = 0; i < 3; i++) {
+        struct qt_tls_pair pair;
+        qt_tls_open(&pair, &args);
+        qt_tls_run(&pair);
+        assert_int_equal(pair.client.wait_count, 1);
+        assert_false(pair.client.is_complete);
+        assert_int_equal(sc_tls_ask_kind(pair.client.tls), SC_ASK_VERIFY);
+        assert_int_equal(sc_tls_answer_verify(pair.client.tls, 0, NULL), 0);
+        qt_tls_pull(&pair.client);
+        qt_tls_run(&pair);
+        qt_tls_assert_complete(&pair);
+        move_to_2100(args.client_config);
+    }
+}
+
 static void only_clients_that_verify_remember(void **state)
 {
     (void)state;
@@ -214,6 +276,8 @@ int main(void)
         QT_TEST(owned, a_chain_is_verified_once),
         QT_TEST(owned, another_name_is_verified),
         QT_TEST(owned, another_chain_is_verified),
+        QT_TEST(owned, a_chain_is_not_remembered_beyond_its_end),
+        QT_TEST(owned, the_application_is_asked_about_each_peer),
         QT_TEST(owned, only_clients_that_verify_remember),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
