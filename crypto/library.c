@@ -97,10 +97,7 @@ static void library_free(void)
 
 static void library_make(void)
 {
-    struct parts made = {0};
-    if (!sc_library_is_plain(NULL))
-        return;
-    made.context = OSSL_LIB_CTX_new();
+    struct parts made = {.context = OSSL_LIB_CTX_new()};
     if (made.context != NULL &&
         OSSL_PROVIDER_add_builtin(made.context, "spate", provider_init) == 1) {
         made.openssl = OSSL_PROVIDER_load(made.context, "default");
@@ -118,5 +115,11 @@ static void library_make(void)
 
 OSSL_LIB_CTX *sc_library(void)
 {
-    return CRYPTO_THREAD_run_once(&once, library_make) == 1 ? library.context : NULL;
+    const OSSL_LIB_CTX *of_process = OSSL_LIB_CTX_get0_global_default();
+    OSSL_LIB_CTX *of_thread = OSSL_LIB_CTX_set0_default(NULL); /* changes nothing */
+    if (of_thread != of_process)
+        return of_thread;
+    if (!sc_library_is_plain(NULL) || CRYPTO_THREAD_run_once(&once, library_make) != 1)
+        return NULL;
+    return library.context;
 }

@@ -37,6 +37,7 @@ struct sc_tls_config {
     bool has_trust;
     enum sc_verify verify;
     void *app[SC_TLS_APP_WORDS];
+    OSSL_LIB_CTX *library; /* of `context`; NULL: the process's own */
     SSL_CTX *context;
     uint8_t *alpn; /* as on the wire: size and bytes of each */
     size_t alpn_size;
@@ -391,8 +392,9 @@ static int set_up_context(struct sc_tls_config *config, const struct sc_tls_opti
 {
     bool is_server = config->role == SP_SERVER;
     /* [RFC9001 4.2] */
-    SSL_CTX *context =
-        SSL_CTX_new_ex(sc_library(), NULL, is_server ? TLS_server_method() : TLS_client_method());
+    config->library = sc_library();
+    SSL_CTX *context = SSL_CTX_new_ex(config->library, NULL,
+                                      is_server ? TLS_server_method() : TLS_client_method());
     config->context = context;
     if (context == NULL || SSL_CTX_set_app_data(context, config) != 1 ||
         SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) != 1 ||
@@ -562,6 +564,11 @@ bool sc_tls_config_has_trust(const struct sc_tls_config *config)
 enum sc_verify sc_tls_config_verify(const struct sc_tls_config *config)
 {
     return config->verify;
+}
+
+OSSL_LIB_CTX *sc_tls_config_library(const struct sc_tls_config *config)
+{
+    return config->library;
 }
 
 struct sc_verified *sc_tls_config_verified(const struct sc_tls_config *config)

@@ -154,6 +154,7 @@ bool sc_tls_config_refuses_unknown(const struct sc_tls_config *config);
 bool sc_tls_config_keeps_peer_chain(const struct sc_tls_config *config);
 bool sc_tls_config_has_trust(const struct sc_tls_config *config); /* CA certificates */
 enum sc_verify sc_tls_config_verify(const struct sc_tls_config *config);
+OSSL_LIB_CTX *sc_tls_config_library(const struct sc_tls_config *config);        /* of its SSL_CTX */
 struct sc_verified *sc_tls_config_verified(const struct sc_tls_config *config); /* or NULL */
 
 /* In crypto/tls_ask.c, for the context: SSL_CTX_set_cert_cb() and the like. */

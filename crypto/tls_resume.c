@@ -29,7 +29,6 @@
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 
-#include "crypto/library.h"
 #include "crypto/session_der.h"
 #include "crypto/strikes.h"
 #include "crypto/ticket_keys.h"
@@ -396,8 +395,8 @@ int sc_tls_resume(struct sp_tls *opaque, struct sb_bytes bytes, bool wants_early
     if (!fits(tls, &ticket))
         return -ESTALE;
     const unsigned char *der = ticket.session.data;
-    SSL_SESSION *session =
-        d2i_SSL_SESSION_ex(NULL, &der, (long)ticket.session.size, sc_library(), NULL);
+    SSL_SESSION *session = d2i_SSL_SESSION_ex(NULL, &der, (long)ticket.session.size,
+                                              sc_tls_config_library(tls->config), NULL);
     ERR_clear_error();
     if (session == NULL)
         return -EINVAL;

@@ -15,9 +15,10 @@ extern "C" {
  * but by spate_tls_set_certs().  [RFC9001 4]
  *
  * A program that loads providers of OpenSSL, or sets default properties, for the handshakes of
- * Spate does so before it creates the first of these: then all handshakes use the process's own
- * library context.  Otherwise they use one of Spate, which has only what OpenSSL's default provider
- * has.  What openssl.cnf sets up counts as well. */
+ * Spate does so before it creates one of these: then its handshakes use the process's own library
+ * context.  What openssl.cnf sets up counts as well.  Where the thread that creates one has another
+ * context as its default (OSSL_LIB_CTX_set0_default()), they use that, which must outlive it.
+ * Otherwise they use one of Spate, which has only what OpenSSL's default provider has. */
 struct spate_tls;
 
 /* Whether a server asks clients for a certificate. */

@@ -297,6 +297,55 @@ static void a_context_that_was_set_up_is_not_plain(void **state)
     }
 }
 
+/* .. also what it sets up later, for the configurations that come then. */
+static void a_provider_that_comes_later_counts(void **state)
+{
+    (void)state;
+    assert_non_null(sc_library());
+    assert_int_equal(OSSL_PROVIDER_add_builtin(NULL, "other", empty_init), 1);
+    OSSL_PROVIDER *other = OSSL_PROVIDER_try_load(NULL, "other", 1);
+    assert_non_null(other);
+    OSSL_LIB_CTX *library = sc_library();
+    assert_int_equal(OSSL_PROVIDER_unload(other), 1);
+    assert_null(library);
+    assert_non_null(sc_library());
+}
+
+static void context_end(void *context)
+{
+    OSSL_LIB_CTX_free(context);
+}
+
+/* A thread may have a default context of its own, with FIPS perhaps.  Handshakes of the
+ * configurations that it makes use that, on whichever thread they run. */
+static void the_context_of_a_thread_is_used(void **state)
+{
+    (void)state;
+    OSSL_LIB_CTX *context = owned_add(OSSL_LIB_CTX_new(), context_end);
+    struct qt_tls_args args = qt_tls_args();
+    struct qt_tls_pair pairs[2];
+    args.server.ticket_count = 1;
+    args.params = (struct sb_bytes){(const uint8_t *)"\4\1\62", 3}; /* initial_max_data: 50 */
+    OSSL_LIB_CTX *before = OSSL_LIB_CTX_set0_default(context);
+    qt_tls_open(&pairs[0], &args);
+    (void)OSSL_LIB_CTX_set0_default(before);
+    qt_tls_run(&pairs[0]);
+    qt_tls_assert_complete(&pairs[0]);
+    EVP_KDF *kdf = EVP_KDF_fetch(context, OSSL_KDF_NAME_HKDF, NULL);
+    const SSL *ssl = ((struct sc_tls *)(void *)pairs[0].client.tls)->ssl;
+    const EVP_PKEY *key = X509_get0_pubkey(SSL_get0_peer_certificate(ssl));
+    bool is_used = EVP_PKEY_get0_provider(key) == EVP_KDF_get0_provider(kdf);
+    EVP_KDF_free(kdf);
+    assert_true(is_used);
+    assert_true(sc_tls_ops.ticket(pairs[0].client.tls, &args.ticket));
+    args.client_config = pairs[0].client_config;
+    args.server_config = pairs[0].server_config;
+    qt_tls_open(&pairs[1], &args);
+    qt_tls_run(&pairs[1]);
+    qt_tls_assert_complete(&pairs[1]);
+    assert_true(sc_tls_is_resumed(pairs[1].client.tls));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +355,8 @@ int main(void)
         cmocka_unit_test(odd_calls_fail),
         QT_TEST(owned, handshakes_use_our_key_schedule),
         cmocka_unit_test(a_context_that_was_set_up_is_not_plain),
+        cmocka_unit_test(a_provider_that_comes_later_counts),
+        QT_TEST(owned, the_context_of_a_thread_is_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
