@@ -264,6 +264,14 @@ def a_program_may_use_the_libcrypto_of_the_system_beside_it(installed):
             assert shown.count(f'main(): {system} ') == 2, shown
 
 
+def a_program_may_load_the_shared_library_and_close_it(installed):
+    program = installed.work / 'plugin'
+    shutil.copy(HERE / 'plugin.c', installed.work)
+    run([*CC, '-std=c11', *WARNINGS, 'plugin.c', '-o', program, *installed.pkg_config('--cflags'),
+         '-ldl'], cwd=installed.work)
+    run([program, installed.lib / 'libspate.so'])
+
+
 def main():
     tests = [
         the_package_says_its_version_and_needs,
@@ -280,6 +288,7 @@ def main():
         the_cpp_wrappers_compile_without_exceptions_and_their_echo_runs,
         a_program_of_cmake_links_to_either_and_runs,
         a_program_may_use_the_libcrypto_of_the_system_beside_it,
+        a_program_may_load_the_shared_library_and_close_it,
     ]
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
