@@ -9,9 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LARGE = 1 << 20 };
+enum { LARGE = 1 << 20, SHORT = 270000, EARLY = 20000 };
 
-/* A stream whose bytes go where memory is lent, as far as that is filled. */
+/* A stream whose bytes go where memory is lent. */
 static void place(struct world_stream *stream, const uint8_t *data, size_t size, bool fin)
 {
     while (size > 0) {
@@ -27,11 +27,11 @@ static void place(struct world_stream *stream, const uint8_t *data, size_t size,
         event.u.placed.data = to.data;
         event.u.placed.size = now;
         event.u.placed.tag = to.tag;
-        event.u.placed.is_returned = now == to.size;
         event.u.placed.fin = fin && now == size;
+        event.u.placed.is_returned = now == to.size || event.u.placed.fin;
         stream->places[0].data += now;
         stream->places[0].size -= now;
-        if (now == to.size)
+        if (event.u.placed.is_returned)
             memmove(stream->places, stream->places + 1,
                     --stream->place_count * sizeof(struct world_place));
         data += now;
@@ -129,6 +129,60 @@ static void a_chunk_that_is_given_up_leaves_the_worker(void **state)
     assert_false(is_there("two"));
 }
 
+/* Begins a file of SHORT bytes: EARLY of them come before memory is lent. */
+static struct world_stream *begin_short(uint8_t *data)
+{
+    struct files_item item = {.kind = FILES_FILE, .mode = 0644, .size = SHORT, .path = "short"};
+    uint8_t head[FILES_ITEM_SIZE_MAX + EARLY];
+    memset(data, 'x', SHORT);
+    (void)SHA256(data, SHORT, data + SHORT);
+    item.piece_size = item.data_size = item.extents[0].size = SHORT;
+    item.extent_count = 1;
+    size_t size = files_item_write(&item, head);
+    memcpy(head + size, data, EARLY);
+    struct world_stream *stream = files_world_open_stream(0);
+    w->takes_memory = true;
+    files_world_tell(stream, head, size + EARLY, false);
+    return stream;
+}
+
+static void no_more_memory_is_lent_than_the_rest_needs(void **state)
+{
+    (void)state;
+    static uint8_t data[SHORT + FILES_DIGEST_SIZE];
+    struct world_stream *stream = begin_short(data);
+    assert_int_equal(stream->place_count, 1); /* has room for all that comes */
+    place(stream, data + EARLY, sizeof(data) - EARLY, true);
+    files_world_settle(stream);
+    assert_true(stream->fin);
+    assert_int_equal(stream->bytes[0], FILES_END);
+}
+
+/* The memory that was lent for the first one would be forgotten: files_world_tear_down() counts. */
+static void nothing_follows_a_piece(void **state)
+{
+    (void)state;
+    static uint8_t data[SHORT + FILES_DIGEST_SIZE + FILES_ITEM_SIZE_MAX];
+    struct files_item item = {.kind = FILES_FILE, .size = LARGE, .path = "next"};
+    struct files_result result;
+    struct files_message message;
+    struct world_stream *stream = begin_short(data);
+    size_t size = SHORT + FILES_DIGEST_SIZE;
+    item.piece_size = item.data_size = item.extents[0].size = LARGE;
+    item.extent_count = 1;
+    size += files_item_write(&item, data + size);
+    place(stream, data + EARLY, size - EARLY, false);
+    files_world_settle(stream);
+    assert_true(stream->fin);
+    assert_int_equal(files_message_find(stream->bytes, stream->size, &message), 1);
+    assert_true(files_result_read(&message, &result));
+    assert_int_equal(message.type, FILES_END);
+    assert_int_equal(result.index, 1); /* the first one is there, the other one was not taken */
+    struct files_target *target;
+    LIST_FOREACH(target, &w->server.targets, link)
+    assert_string_equal(target->path, "short");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +192,10 @@ int main(void)
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_given_up_leaves_the_worker,
                                         files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(no_more_memory_is_lent_than_the_rest_needs,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(nothing_follows_a_piece, files_world_set_up,
+                                        files_world_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

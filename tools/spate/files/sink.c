@@ -290,6 +290,10 @@ static void begin_to_lend(struct files_sink *sink)
             return; /* or all bytes have come, or the stream has ended: events say which */
         if (i == 0) /* those before come as slices */
             sink->lent_to += from - sink->data_at;
+        if (sink->lent_to >= whole(&sink->item)) { /* it has room for more than the rest */
+            sink->lent_to = whole(&sink->item);
+            return;
+        }
     }
 }
 
@@ -369,13 +373,14 @@ static void on_item(struct files_sink *sink, const struct files_message *message
 {
     struct files_item *item = &sink->item;
     struct files_target *target = NULL;
-    if (!files_item_read(message, item)) {
+    if (sink->has_piece || !files_item_read(message, item)) {
         files_sink_fail(sink, FILES_BAD_MESSAGE);
         return;
     }
     sink->taken = 0;
     sink->in_data = true;
     bool is_large = item->kind == FILES_FILE && item->size > FILES_SMALL_MAX;
+    sink->has_piece = is_large;
     sink->refusal = sink->owner.on_head(sink->owner.user, item, &target);
     if (sink->refusal == FILES_OK && !is_large && item->piece_size != item->size)
         sink->refusal = FILES_BAD_MESSAGE;

@@ -41,6 +41,7 @@ struct files_sink {
     EVP_MD_CTX *hash;
     bool has_ended;  /* the end has come, or it was given up */
     bool in_data;    /* of `item`; else between items */
+    bool has_piece;  /* one has come: the last item of the stream, memory is lent for it */
     bool is_refused; /* the item's data is dropped */
     enum files_status refusal;
     uint32_t index; /* of the item */
