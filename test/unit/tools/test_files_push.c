@@ -118,11 +118,12 @@ static void a_chunk_that_is_given_up_leaves_the_worker(void **state)
 {
     (void)state;
     struct world_stream *stream = push_large("one", true, 1, false);
-    files_world_hear(stream, SPATE_EVENT_STREAM_RESET);
+    files_world_hear(stream, SPATE_EVENT_STREAM_RESET); /* its code is 0, which is no status */
     const struct files_stream *own = stream->user;
     assert_int_equal(own->sink.lane.pending, 0);
     assert_false(is_there("one"));
     assert_true(stream->fin);
+    assert_int_equal(stream->bytes[0], FILES_RESULT); /* an end would count the item */
     /* .. by its connection, without a word before. */
     stream = push_large("two", true, FILES_DIGEST_SIZE + 1, false);
     files_world_close_stream(stream);

@@ -404,9 +404,10 @@ void files_server_event(struct files_server *server, struct spate_event *event)
         break;
     case SPATE_EVENT_STREAM_RESET:
         if (stream != NULL && stream->has_sink)
-            files_sink_fail(&stream->sink, event->u.error < FILES_STATUS_COUNT
-                                               ? (enum files_status)event->u.error
-                                               : FILES_FAILED);
+            files_sink_fail(&stream->sink,
+                            event->u.error > FILES_OK && event->u.error < FILES_STATUS_COUNT
+                                ? (enum files_status)event->u.error
+                                : FILES_FAILED);
         if (stream != NULL && stream->has_sink)
             files_push_end(stream);
         else if (stream != NULL && stream->mode == MODE_NEW)
