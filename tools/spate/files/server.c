@@ -364,7 +364,8 @@ static void on_closed(struct files_server *server, struct spate_event *event)
     struct files_session *session = event->conn_user;
     struct files_stream *stream;
     while (session != NULL && (stream = LIST_FIRST(&session->streams)) != NULL) {
-        files_sink_settle(&stream->sink);
+        if (stream->has_sink)
+            files_sink_settle(&stream->sink);
         stream_destroy(stream);
     }
     files_push_sweep(server, event->conn_user);
