@@ -7,6 +7,7 @@ usage: spate_stat_hostile.py SPATE SPATE-BENCH
 """
 import fcntl
 import json
+import mmap
 import os
 import pathlib
 import pty
@@ -29,7 +30,8 @@ SPATE, BENCH = sys.argv[1:3]
 PATIENCE_S = 20 * SLOWER
 FIELD = struct.Struct('<40s12sIII')
 FIELD_COUNT_AT, FIELDS_AT = 84, 88  # in the head
-STATE_AT, PID_AT, LIBRARY_AT = 12, 24, 48
+STATE_AT, PID_AT, LIBRARY_AT, CONNS_AT = 12, 24, 48, 112
+HISTOGRAM = 3  # enum spate_stat_kind
 
 
 def run(*command, status=0):
@@ -148,6 +150,35 @@ def every_field_may_be_forged(folder, engine):
                 assert done.returncode in (0, 1), (index, place, value, done)
                 seen.add(done.returncode)
     assert seen == {0, 1}
+
+
+def no_field_lies_in_the_head_of_a_shard(folder, engine):
+    """What is copied of a shard ends where its first histogram begins: it has the head."""
+    good = engine.file.read_bytes()
+    fields_at, = struct.unpack_from('<Q', good, FIELDS_AT)
+    count, = struct.unpack_from('<I', good, FIELD_COUNT_AT)
+    histograms = (at for at in range(fields_at, fields_at + count * FIELD.size, FIELD.size)
+                  if FIELD.unpack_from(good, at)[2] == HISTOGRAM)
+    at = next(histograms)
+    alone = patched(good, FIELD_COUNT_AT, struct.pack('<IQ', 1, at))
+    alone = patched(alone, CONNS_AT, struct.pack('<II', 0, 0))
+    file = folder / 'forged'
+    file.write_bytes(alone)
+    run(file, '--json')
+    for offset in 0, 8, 24:
+        file.write_bytes(patched(alone, at + 60, struct.pack('<I', offset)))
+        assert b'a field of it lies outside' in run(file, '--json', status=1), offset
+
+
+def what_a_process_has_mapped_is_not_waited_for(folder, _):
+    """The kernel calls a mapped file that was removed "x (deleted)": that may be a FIFO."""
+    name = folder / 'mapped'
+    with open(name, 'w+b') as file:
+        file.truncate(4096)
+        with mmap.mmap(file.fileno(), 4096):
+            name.unlink()
+            os.mkfifo(f'{name} (deleted)')
+            assert b'has no file of counters' in run(os.getpid(), status=1)
 
 
 def a_sparse_file_is_not_copied(folder, engine):
@@ -356,6 +387,8 @@ def main():
         folder = pathlib.Path(name)
         engine = Engine(folder)
         for test in (names_that_are_none_are_refused, every_field_may_be_forged,
+                     no_field_lies_in_the_head_of_a_shard,
+                     what_a_process_has_mapped_is_not_waited_for,
                      a_sparse_file_is_not_copied, a_file_that_is_cut_off_ends_the_reader,
                      fields_are_not_read_again, silent_scrapers_delay_nobody_for_long,
                      too_few_descriptors_make_no_busy_loop,

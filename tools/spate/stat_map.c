@@ -24,7 +24,7 @@ enum { TRIES_MAX = 1000, FIELDS_MAX = 4096, SHARDS_MAX = 4096 };
 static bool has_magic(const char *path)
 {
     char magic[8];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return false;
     struct stat status;
@@ -97,6 +97,7 @@ static const char *check_field(struct stat_map *map, const struct spate_stat_fie
         !is_name(field->unit, sizeof(field->unit)))
         return "a name in it is none";
     if (field->offset % sizeof(uint64_t) != 0 ||
+        (!is_of_conn && field->offset < sizeof(struct spate_stat_shard)) ||
         !is_within(field->offset, size, is_of_conn ? head->conn_size : head->shard_size))
         return "a field of it lies outside";
     if (is_of_conn && is_histogram)
