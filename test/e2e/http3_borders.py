@@ -9,8 +9,8 @@ import sys
 import unittest
 
 from http3_support import (
-    EXCESSIVE_LOAD, FRAME_ERROR, GOAWAY, MAX_PUSH_ID, SETTINGS, Case, frame, frames, request,
-    varint)
+    CANCEL_PUSH, EXCESSIVE_LOAD, FRAME_ERROR, GOAWAY, ID_ERROR, MAX_PUSH_ID, SETTINGS, Case, frame,
+    frames, request, varint)
 
 PRIORITY_UPDATE = 0xf0700
 GREASE = 0x21
@@ -78,7 +78,10 @@ class Borders(Case):
                 ('a goaway that is no number', frame(GOAWAY, b'\x40'), FRAME_ERROR),
                 ('bytes after the number of a max push id', frame(MAX_PUSH_ID, varint(9) * 2),
                  FRAME_ERROR),
-                ('a priority of nothing', frame(PRIORITY_UPDATE), FRAME_ERROR)):
+                ('a priority of nothing', frame(PRIORITY_UPDATE), FRAME_ERROR),
+                ('a push that was not promised', frame(CANCEL_PUSH, varint(0)), ID_ERROR),
+                ('fewer pushes', frame(MAX_PUSH_ID, varint(9)) + frame(MAX_PUSH_ID, varint(8)),
+                 ID_ERROR)):
             raw = self.raw()
             raw.send('control', data)
             raw.wait(lambda: raw.closed)

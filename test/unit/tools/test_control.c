@@ -186,7 +186,7 @@ static void a_long_frame_passes_if_it_is_unknown(void **state)
 static void a_long_frame_is_refused_if_it_is_known(void **state)
 {
     (void)state;
-    static const uint64_t kinds[] = {4, 7, 0xd, PRIORITY_UPDATE};
+    static const uint64_t kinds[] = {3, 4, 7, 0xd, PRIORITY_UPDATE};
     for (size_t i = 0; i < QT_COUNT(kinds); i++) {
         begin(0);
         put_number(kinds[i]);
@@ -232,6 +232,34 @@ static void a_frame_that_is_one_number_has_nothing_behind_it(void **state)
     }
 }
 
+/* We promise no push, and a client that allows some does not take that back. */
+static void pushes_are_not_cancelled_and_do_not_become_fewer(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t kinds[3];
+        const char *numbers[3];
+        enum control_result result;
+    } table[] = {
+        {{4, 3}, {"", "\0"}, CONTROL_ID_ERROR},
+        {{4, 3}, {"", "\x40\x05"}, CONTROL_FRAME_ERROR}, /* its length is 1 */
+        {{3, 4}, {"\0", ""}, CONTROL_MORE},              /* nghttp3 refuses the first frame */
+        {{4, 0xd, 0xd}, {"", "\x05", "\x05"}, CONTROL_MORE},
+        {{4, 0xd, 0xd}, {"", "\x05", "\x06"}, CONTROL_MORE},
+        {{4, 0xd, 0xd}, {"", "\x05", "\x04"}, CONTROL_ID_ERROR},
+        {{4, 0xd, 0xd}, {"", "\x01", "\0"}, CONTROL_ID_ERROR},
+    };
+    for (size_t i = 0; i < QT_COUNT(table); i++) {
+        begin(0);
+        for (size_t k = 0; k < 3 && table[i].kinds[k] != 0; k++)
+            put_frame(table[i].kinds[k], table[i].numbers[k], table[i].kinds[k] != 4);
+        for (size_t cut = 1; cut < 8; cut++) {
+            feed_cut(stream.bytes, stream.size, cut, cut);
+            assert_int_equal(out.result, table[i].result);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +270,7 @@ int main(void)
         cmocka_unit_test(a_long_frame_passes_if_it_is_unknown),
         cmocka_unit_test(a_long_frame_is_refused_if_it_is_known),
         cmocka_unit_test(a_frame_that_is_one_number_has_nothing_behind_it),
+        cmocka_unit_test(pushes_are_not_cancelled_and_do_not_become_fewer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

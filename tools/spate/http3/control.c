@@ -5,8 +5,9 @@
  * longer one is refused if nghttp3 would read it as a whole; else its head passes, and then the
  * rest of it as it comes: nghttp3 ignores that frame, or refuses it for its head alone.
  *
- * What nghttp3 0.8 does not look at is looked at here: nothing follows the number of a frame that
- * is one number.  [RFC9114 7.1] */
+ * What nghttp3 0.8 does not look at, or calls by another code, is looked at here: nothing follows
+ * the number of a frame that is one number [RFC9114 7.1]; we promise no push, so none can be
+ * cancelled [RFC9114 7.2.3]; and the most pushes do not become fewer [RFC9114 7.2.7]. */
 
 #include <string.h>
 
@@ -14,6 +15,7 @@
 
 #define TYPE_CONTROL 0x00
 
+#define FRAME_CANCEL_PUSH     0x03
 #define FRAME_SETTINGS        0x04
 #define FRAME_GOAWAY          0x07
 #define FRAME_MAX_PUSH_ID     0x0d
@@ -80,27 +82,37 @@ static enum control_result read_head(struct control *control, const uint8_t **da
         control->state = CONTROL_FRAME;
         return CONTROL_MORE;
     }
-    if (kind == FRAME_SETTINGS || kind == FRAME_GOAWAY || kind == FRAME_MAX_PUSH_ID ||
-        kind == FRAME_PRIORITY_UPDATE)
+    if (kind == FRAME_CANCEL_PUSH || kind == FRAME_SETTINGS || kind == FRAME_GOAWAY ||
+        kind == FRAME_MAX_PUSH_ID || kind == FRAME_PRIORITY_UPDATE)
         return CONTROL_TOO_LONG;
     control->state = CONTROL_SKIP;
     return take(control, ret);
 }
 
-/* Whether the numbers of the frame that is kept are there, and nothing where nothing may be. */
-static bool is_well_formed(const struct control *control)
+/* Looks whether the numbers of the frame that is kept are there and may be what they are, and
+ * nothing is where nothing may be.  Returns CONTROL_PIECE if so. */
+static enum control_result check(struct control *control)
 {
     const size_t size = control->size - control->head_size;
-    uint64_t number;
+    uint64_t number = 0;
     size_t found = varint_read(control->bytes + control->head_size, size, &number);
+    const bool is_number = found > 0 && found == size;
     switch (control->kind) {
+    case FRAME_CANCEL_PUSH:
+        if (is_number && control->has_settings)
+            return CONTROL_ID_ERROR;
+        return is_number ? CONTROL_PIECE : CONTROL_FRAME_ERROR;
     case FRAME_GOAWAY:
+        return is_number ? CONTROL_PIECE : CONTROL_FRAME_ERROR;
     case FRAME_MAX_PUSH_ID:
-        return found > 0 && found == size;
+        if (is_number && number < control->push_id_max)
+            return CONTROL_ID_ERROR;
+        control->push_id_max = number;
+        return is_number ? CONTROL_PIECE : CONTROL_FRAME_ERROR;
     case FRAME_PRIORITY_UPDATE:
-        return found > 0;
+        return found > 0 ? CONTROL_PIECE : CONTROL_FRAME_ERROR;
     default:
-        return true;
+        return CONTROL_PIECE;
     }
 }
 
@@ -110,8 +122,10 @@ static enum control_result read_frame(struct control *control, const uint8_t **d
     control->left -= keep(control, data, size, control->left);
     if (control->left > 0)
         return CONTROL_MORE;
-    if (!is_well_formed(control))
-        return CONTROL_FRAME_ERROR;
+    enum control_result result = check(control);
+    if (result != CONTROL_PIECE)
+        return result;
+    control->has_settings = true;
     control->state = CONTROL_HEAD;
     return take(control, ret);
 }

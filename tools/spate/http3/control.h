@@ -22,7 +22,8 @@ enum control_result {
     CONTROL_PIECE,       /* *ret is the next piece for nghttp3 */
     CONTROL_MORE,        /* all bytes were taken */
     CONTROL_FRAME_ERROR, /* a frame has too few or too many bytes: H3_FRAME_ERROR */
-    CONTROL_TOO_LONG,    /* a frame that may not be ignored is too long: H3_EXCESSIVE_LOAD */
+    CONTROL_ID_ERROR, /* a push that was not promised, or fewer pushes than before: H3_ID_ERROR */
+    CONTROL_TOO_LONG, /* a frame that may not be ignored is too long: H3_EXCESSIVE_LOAD */
 };
 
 /* A stream.  It begins with zeros. */
@@ -34,10 +35,12 @@ struct control {
         CONTROL_SKIP,  /* a frame that is too long, and ignored, passes */
         CONTROL_OTHER, /* it is no control stream: all passes */
     } state;
-    size_t size;      /* bytes that are kept */
-    uint64_t kind;    /* of the frame */
-    size_t head_size; /* of it, in the buffer */
-    uint64_t left;    /* bytes of the frame that are not kept yet, or have not passed */
+    size_t size;          /* bytes that are kept */
+    uint64_t kind;        /* of the frame */
+    size_t head_size;     /* of it, in the buffer */
+    uint64_t left;        /* bytes of the frame that are not kept yet, or have not passed */
+    bool has_settings;    /* a frame has passed: nghttp3 refuses another one than SETTINGS */
+    uint64_t push_id_max; /* of MAX_PUSH_ID; 0 before */
     uint8_t bytes[CONTROL_FRAME_MAX];
 };
 

@@ -98,6 +98,8 @@ static nghttp3_ssize read_uni(struct http3_conn *c, struct http3_stream *stream,
             return n;
         case CONTROL_FRAME_ERROR:
             return NGHTTP3_ERR_H3_FRAME_ERROR;
+        case CONTROL_ID_ERROR:
+            return NGHTTP3_ERR_H3_ID_ERROR;
         case CONTROL_TOO_LONG:
             http3_conn_close(c, NGHTTP3_H3_EXCESSIVE_LOAD, "a frame is too long");
             return NGHTTP3_ERR_H3_INTERNAL_ERROR; /* nothing more is read */
