@@ -55,10 +55,11 @@ void se_admit_init(struct se_admit *admit)
     se_bucket_init(&admit->retries, RETRIES_PER_SECOND, RETRIES_AT_ONCE);
 }
 
-static void answer(const struct se_unmatched *unmatched, const struct sb_writer *w)
+/* Returns whether the answer leaves. */
+static bool answer(const struct se_unmatched *unmatched, const struct sb_writer *w)
 {
     SB_ASSERT(!w->failed);
-    se_shard_send_stray(unmatched->port, unmatched->path, w->start, sb_writer_used(w));
+    return se_shard_send_stray(unmatched->port, unmatched->path, w->start, sb_writer_used(w));
 }
 
 /* Returns the configuration of the connections that a port accepts. */
@@ -74,8 +75,7 @@ static void negotiate(struct spate_shard *shard, const struct se_unmatched *unma
     struct sb_writer w = sb_writer_of(packet, sizeof(packet));
     se_entropy_fill(&shard->entropy, random, sizeof(random));
     sp_negotiation_write(&w, &unmatched->peek, &config_of(unmatched->port)->versions, random);
-    answer(unmatched, &w);
-    shard->counts.own.version_negotiations++;
+    shard->counts.own.version_negotiations += answer(unmatched, &w);
 }
 
 static void reset(struct spate_shard *shard, const struct se_unmatched *unmatched)
@@ -88,8 +88,7 @@ static void reset(struct spate_shard *shard, const struct se_unmatched *unmatche
     se_handover_reset_token(shard, &cid, token);
     se_entropy_fill(&shard->entropy, random, sizeof(random));
     sp_reset_write(&w, unmatched->size, token, random);
-    answer(unmatched, &w);
-    shard->counts.own.stateless_resets++;
+    shard->counts.own.stateless_resets += answer(unmatched, &w);
 }
 
 /* Seals `payload` into an Initial packet, after the header that `w` already holds. */
@@ -139,7 +138,7 @@ static void refuse(const struct se_unmatched *unmatched, enum sp_err error)
     sp_header_write_long(&w, &header, &length_at, &pn_at);
     sp_header_set_length(length_at, header.pn_size + sizeof(close) + SP_TAG_SIZE);
     seal(write_key, &w, pn_at, (struct sb_bytes){.data = close, .size = sizeof(close)});
-    answer(unmatched, &w);
+    (void)answer(unmatched, &w); /* it counts as refused, told or not */
     sc_protect_ops.destroy(read_key);
     sc_protect_ops.destroy(write_key);
 }

@@ -114,6 +114,49 @@ static void answers_to_strangers_are_rationed(void **state)
     assert_int_equal(stats.unroutable + stats.kernel_drops, 5000);
 }
 
+enum { FEW_SLOTS = 8 };
+
+static void few_slots(struct spate_config *config)
+{
+    config->transmit_slots = FEW_SLOTS;
+}
+
+/* Asks `count` times at once, and returns how many answers there are. */
+static uint32_t ask_at_once(struct pw *w, int fd, const uint8_t *data, size_t size, uint32_t count)
+{
+    uint8_t answer[PW_DATAGRAM_MAX];
+    uint32_t got = 0;
+    uint64_t wanted = pw_stats(&w->server).datagrams_in + count;
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(send(fd, data, size, 0), size);
+    while (pw_stats(&w->server).datagrams_in < wanted ||
+           pw_stats(&w->server).transmit_slots_free < FEW_SLOTS) {
+        assert_true(pw_now_ns() < end_ns);
+        pw_wait(&w->server, 0);
+    }
+    while (recv(fd, answer, sizeof(answer), 0) > 0)
+        got++;
+    return got;
+}
+
+static void answers_that_find_no_slot_do_not_count_as_sent(void **state)
+{
+    (void)state;
+    enum { AT_ONCE = 64 };
+    struct pw *w = pw_create(&(struct pw_config){.server = few_slots});
+    int fd = stranger_of(w);
+    uint8_t data[PW_DATAGRAM_MAX];
+    size_t size = long_header(data, 0xbabababa, 1200);
+    uint32_t got = ask_at_once(w, fd, data, size, AT_ONCE);
+    assert_in_range(got, 1, AT_ONCE - 1);
+    assert_int_equal(pw_stats(&w->server).version_negotiations, got);
+    data[0] = 0x40; /* a short header */
+    got = ask_at_once(w, fd, data, 100, AT_ONCE);
+    assert_in_range(got, 1, AT_ONCE - 1);
+    assert_int_equal(pw_stats(&w->server).stateless_resets, got);
+}
+
 static void initials_that_begin_nothing_are_dropped(void **state)
 {
     (void)state;
@@ -195,6 +238,7 @@ int main(void)
         QT_TEST(owned, an_unknown_version_is_answered_with_ours),
         QT_TEST(owned, a_short_packet_for_nobody_is_answered_with_a_smaller_reset),
         QT_TEST(owned, answers_to_strangers_are_rationed),
+        QT_TEST(owned, answers_that_find_no_slot_do_not_count_as_sent),
         QT_TEST(owned, initials_that_begin_nothing_are_dropped),
         QT_TEST(owned, a_client_learns_that_the_server_has_forgotten_it),
     };
