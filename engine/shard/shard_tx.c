@@ -99,7 +99,7 @@ static void leave_flow(struct spate_conn *conn)
 }
 
 /* Tells the connection's group what the last ACKs and losses have changed.  With another peer it is
- * no longer a part of it. */
+ * no longer a part of it.  One that the others have left may never stand in the line again. */
 static void update_flow(struct spate_conn *conn)
 {
     struct sp_flight flight = sp_conn_flight(conn->proto);
@@ -107,6 +107,8 @@ static void update_flow(struct spate_conn *conn)
     se_group_update(&conn->flow, flight.bytes, flight.rtt_min_ns, conn->shard->now_ns);
     if (has_moved)
         leave_flow(conn);
+    else if (conn->flow.group->member_count == 1)
+        sp_conn_set_in_turns(conn->proto, false);
 }
 
 /* Lowers a connection's share to what its group allows.  Who is in no group, but has a peer whose

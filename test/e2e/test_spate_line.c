@@ -8,6 +8,7 @@
 
 #include "engine/conn/conn.h"
 #include "engine/shard/shard.h"
+#include "proto/conn/impl.h"
 
 #define MS UINT64_C(1000000)
 
@@ -179,12 +180,47 @@ static void members_in_line_send_whole_trains(void **state)
     assert_true(length > 6);
 }
 
+static bool is_in_turns(const struct spate_conn *conn)
+{
+    return conn->flow.group != NULL && conn->proto->loss.is_in_turns;
+}
+
+/* Its path may be slow, and its window alone may hold it back: it need not stand in line again. */
+static void one_that_the_others_have_left_has_its_own_pace_again(void **state)
+{
+    (void)state;
+    struct pw *w = make_world(2, configure_paced);
+    struct sb_link *all = &w->client.shard->all;
+    struct spate_conn *first = SB_CONTAINER_OF(all->next, struct spate_conn, all_link);
+    struct spate_conn *second = SB_CONTAINER_OF(all->prev, struct spate_conn, all_link);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (!is_in_turns(first) || !is_in_turns(second)) {
+        assert_true(pw_now_ns() < end_ns);
+        turn(w, SHUT, 0);
+        pw_wait(&w->server, 0);
+    }
+    spate_conn_close(first, 0, NULL);
+    while (w->client.closed_count == 0) {
+        assert_true(pw_now_ns() < end_ns);
+        turn(w, WIDE, 0);
+        pw_wait(&w->server, 0);
+    }
+    uint64_t sent = pw_stats(&w->client).datagrams_out;
+    while (pw_stats(&w->client).datagrams_out < sent + 100) {
+        assert_true(pw_now_ns() < end_ns);
+        pw_wait(&w->server, 0);
+        turn(w, WIDE, 0);
+    }
+    assert_false(second->proto->loss.is_in_turns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_host_comes_back_for_an_open_line),
         QT_TEST(owned, a_line_goes_on_when_a_slot_is_free),
         QT_TEST(owned, members_in_line_send_whole_trains),
+        QT_TEST(owned, one_that_the_others_have_left_has_its_own_pace_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
