@@ -109,10 +109,13 @@ void sp_pace_for_turns(struct sp_pace *pace, uint64_t datagram_bytes)
 void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes)
 {
     uint64_t limit = SB_MIN(SB_MAX(limit_bytes_per_s, 1), RATE_MAX);
-    if (pace->rate_bytes_per_s != 0 && pace->rate_bytes_per_s <= limit)
+    uint64_t burst = SB_MAX(initial_bytes(datagram_bytes), limit / (SB_S / LIMIT_BURST_NS));
+    if (pace->rate_bytes_per_s != 0 && pace->rate_bytes_per_s <= limit) {
+        pace->burst_bytes = SB_MIN(pace->burst_bytes, burst);
         return;
+    }
     pace->rate_bytes_per_s = limit;
-    pace->burst_bytes = SB_MAX(initial_bytes(datagram_bytes), limit / (SB_S / LIMIT_BURST_NS));
+    pace->burst_bytes = burst;
 }
 
 /* Returns the time in which `bytes` may leave, to the nearest nanosecond: to round down each time

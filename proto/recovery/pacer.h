@@ -46,8 +46,9 @@ void sp_pace_smooth(struct sp_pace *pace, const struct sp_rtt *rtt, uint64_t dat
  * takes turns with others: the host bounds what all have in flight, and a turn is worth a train. */
 void sp_pace_for_turns(struct sp_pace *pace, uint64_t datagram_bytes);
 
-/* Lowers the rate to `limit_bytes_per_s` if it is higher, or there is none.  The burst of a limited
- * pace is what the limit allows in 2 ms, or the initial window if that is more. */
+/* Lowers the rate to `limit_bytes_per_s` if it is higher, or there is none: its burst is then what
+ * the limit allows in 2 ms, or the initial window if that is more.  No burst is longer than that.
+ */
 void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes);
 
 /* Changes the pace at `now_ns`.  What was overdrawn stays the same number of bytes: a faster pacer

@@ -226,6 +226,28 @@ static void a_limit_lowers_a_rate_and_never_raises_it(void **state)
     assert_int_equal(pace.rate_bytes_per_s, 1);
 }
 
+/* Neither a near path nor a turn among others makes a burst that the limit does not allow. */
+static void a_limit_bounds_bursts_below_it_too(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t min_ns, limit, want;
+    } samples[] = {
+        {100 * SB_MS, 2000000, 10000},                            /* ten datagrams */
+        {50 * SB_US, 2000000, 10000},                             /* near */
+        {100 * SB_MS, 20000000, 40000},                           /* 2 ms */
+        {100 * SB_MS, UINT64_C(1000000000), 2 * 64 * 1000 - 500}, /* two trains are less */
+    };
+    for (size_t i = 0; i < QT_COUNT(samples); i++) {
+        const struct sp_rtt rtt = {.smoothed_ns = 100 * SB_MS, .min_ns = samples[i].min_ns};
+        struct sp_pace pace = sp_pace_of_window(80000, &rtt, 1000, false);
+        sp_pace_for_turns(&pace, 1000);
+        sp_pace_limit(&pace, samples[i].limit, 1000);
+        assert_int_equal(pace.rate_bytes_per_s, 1000000);
+        assert_int_equal(pace.burst_bytes, samples[i].want);
+    }
+}
+
 /* A thousand connections, each of which begins at a time of its own: their pacers wake one thread
  * at common times, and lose nothing of their rates. */
 /* For L4S a quarter of a millisecond, or two datagrams; trains within the machine. */
@@ -396,6 +418,7 @@ int main(void)
         cmocka_unit_test(what_was_overdrawn_is_waited_for),
         cmocka_unit_test(a_limit_is_kept_over_the_whole_range),
         cmocka_unit_test(a_limit_lowers_a_rate_and_never_raises_it),
+        cmocka_unit_test(a_limit_bounds_bursts_below_it_too),
         cmocka_unit_test(a_change_of_the_rate_keeps_the_debt),
         cmocka_unit_test(a_window_that_grows_sharply_does_not_wait_for_old_trains),
         cmocka_unit_test(a_smooth_pace_has_short_bursts),
