@@ -507,6 +507,15 @@ void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice 
     deliver(exchange);
 }
 
+void se_incoming_closed(struct spate_messenger *messenger)
+{
+    for (uint32_t i = 0; i < messenger->options.channels_max; i++) {
+        struct se_exchange *exchange;
+        while ((exchange = se_order_take_any(&messenger->channels[i])) != NULL)
+            deliver(exchange);
+    }
+}
+
 void se_incoming_end(struct se_exchange *exchange)
 {
     if (!is_incomplete(exchange))

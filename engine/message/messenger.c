@@ -286,6 +286,7 @@ static void on_stream_closed(struct spate_messenger *messenger, struct se_exchan
 static void on_closed(struct spate_messenger *messenger)
 {
     messenger->conn = NULL;
+    se_incoming_closed(messenger);
     messenger->fresh_ns = SB_NEVER;
     messenger->stall_ns = SB_NEVER;
     messenger->wants_room = false;

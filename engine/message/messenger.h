@@ -177,6 +177,8 @@ void se_incoming_reset(struct se_exchange *exchange, uint64_t error);
 void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice slice);
 /* The stream has ended: what is not whole never will be. */
 void se_incoming_end(struct se_exchange *exchange);
+/* The connection has ended: whole messages wait no longer for those that are missing. */
+void se_incoming_closed(struct spate_messenger *messenger);
 /* Lends memory for what has been FRESH for long enough. */
 void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns);
 /* Lends memory to those that wait, as far as there is room. */

@@ -230,6 +230,32 @@ static void mistakes_are_told(void **state)
     assert_int_equal(spate_message_cancel(world->client.messenger, 400), -EPIPE);
 }
 
+/* The first message of the channel was lost with the end of the connection: the sender knows that
+ * the others have arrived. */
+static void whole_messages_behind_a_missing_one_come_out_at_the_end(void **state)
+{
+    (void)state;
+    static const char *const messages[] = {"\x01\x01\1\0\0\0", "\x01\x03\3\0\0\0",
+                                           "\x01\x02\2\0\0\0"};
+    struct mw *world = mw_make();
+    world->client.is_plain = true;
+    mw_connect_both(world);
+    for (uint32_t i = 0; i < 3; i++)
+        send_raw(world, true, messages[i], 6, true);
+    pw_for(world->w, 100 * MS);
+    assert_int_equal(world->server.counts[SPATE_MESSAGE_RECEIVED], 0);
+    spate_conn_close(world->conn, 3, NULL);
+    while (world->w->server.closed_count == 0)
+        pw_turn(world->w);
+    mw_take_all(&world->server);
+    assert_int_equal(world->server.seen_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(world->server.seen[i].kind, SPATE_MESSAGE_RECEIVED);
+        assert_int_equal(world->server.seen[i].number, i + 1);
+    }
+    assert_int_equal(mw_stats_of(&world->server).receive_bytes_now, 0);
+}
+
 /* ---- everything at once, over a network that loses datagrams ---- */
 
 /* With so little memory the server refuses one now and then, so that the others get on. */
@@ -314,6 +340,7 @@ int main(void)
         QT_TEST(owned, crumbs_become_one_message),
         QT_TEST(owned, what_is_under_way_at_the_end_is_reported),
         QT_TEST(owned, a_messenger_may_be_destroyed_too_early_and_with_its_engine),
+        QT_TEST(owned, whole_messages_behind_a_missing_one_come_out_at_the_end),
         QT_TEST(owned, mistakes_are_told),
         QT_TEST(owned, everything_at_once_survives_losses),
     };
