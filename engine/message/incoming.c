@@ -19,7 +19,10 @@
  * take the credit that the earlier one needs.  Beyond receive_bytes_max it keeps them: so the
  * window of the connection holds the peer back.  The earlier one is on its way again if its packets
  * were lost.  If it was never sent, and all credit is used, it cannot come: then the connection is
- * closed, because a whole message cannot be refused. */
+ * closed, because a whole message cannot be refused.
+ *
+ * Where there is no memory for a message at all, its first bytes still say which one of its channel
+ * it is: it is refused when they come, and those after it do not wait for it. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,12 +67,28 @@ void se_incoming_free(struct se_exchange *exchange)
 
 /* ---- the header ---- */
 
-/* Reads the header, if it has come.  False: the peer has broken the rules, and the connection is
- * closed. */
-static bool read_header(struct se_exchange *exchange)
+/* Reads the header from the first bytes, if they have it.  False: the peer has broken the rules,
+ * and the connection is closed. */
+static bool read_header_from(struct se_exchange *exchange, const uint8_t *data, size_t size)
 {
     struct spate_messenger *messenger = exchange->messenger;
     struct se_message_header header;
+    exchange->in_header_size = se_message_header_read(data, size, &header);
+    if (exchange->in_header_size == 0)
+        return true; /* more must come */
+    if (header.channel > messenger->options.channels_max) {
+        se_messenger_fail(messenger, "a message of an unknown channel");
+        return false;
+    }
+    exchange->has_header = true;
+    exchange->channel = (uint32_t)header.channel;
+    exchange->sequence = header.sequence;
+    return true;
+}
+
+/* As read_header_from(), of the bytes in segments. */
+static bool read_header(struct se_exchange *exchange)
+{
     uint8_t bytes[SE_MESSAGE_HEADER_SIZE_MAX];
     size_t size = 0;
     if (exchange->has_header || exchange->is_ours) /* a reply has none */
@@ -81,17 +100,7 @@ static bool read_header(struct se_exchange *exchange)
             memcpy(bytes + size, segment->data, part);
         size += part;
     }
-    exchange->in_header_size = se_message_header_read(bytes, size, &header);
-    if (exchange->in_header_size == 0)
-        return true; /* more must come */
-    if (header.channel > messenger->options.channels_max) {
-        se_messenger_fail(messenger, "a message of an unknown channel");
-        return false;
-    }
-    exchange->has_header = true;
-    exchange->channel = (uint32_t)header.channel;
-    exchange->sequence = header.sequence;
-    return true;
+    return read_header_from(exchange, bytes, size);
 }
 
 static struct se_order *channel_of(const struct se_exchange *exchange)
@@ -133,10 +142,22 @@ static void deliver_next(struct se_order *channel)
         deliver(exchange);
 }
 
-/* Without a place for a message the order of its channel cannot be kept. */
+/* The order of a channel cannot be kept: there is no place for a message, or what is refused has
+ * not said where it belongs. */
 static void close_channel_lost(const struct spate_messenger *messenger)
 {
     spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY, "no memory for a channel");
+}
+
+/* The others of the channel need not wait for this one. */
+static void leave_out(struct spate_messenger *messenger, struct se_order *channel,
+                      uint64_t sequence)
+{
+    enum se_order_result result = se_messenger_put(messenger, channel, sequence, se_order_skip);
+    if (result == SE_ORDER_DONE)
+        deliver_next(channel);
+    else if (result == SE_ORDER_NO_MEMORY)
+        close_channel_lost(messenger);
 }
 
 /* What is not whole is given up: nothing of it is delivered.  Others of its channel need not wait
@@ -153,14 +174,8 @@ static void give_up(struct se_exchange *exchange)
         exchange->in = SE_IN_FAILED;
         sb_list_push_back(&messenger->ready, &exchange->in_link);
     }
-    if (channel == NULL)
-        return;
-    enum se_order_result result =
-        se_messenger_put(messenger, channel, exchange->sequence, se_order_skip);
-    if (result == SE_ORDER_DONE)
-        deliver_next(channel);
-    else if (result == SE_ORDER_NO_MEMORY)
-        close_channel_lost(messenger);
+    if (channel != NULL)
+        leave_out(messenger, channel, exchange->sequence);
 }
 
 /* Refuses what is not whole.  The exchange stays until its stream is closed. */
@@ -178,6 +193,8 @@ static void refuse(struct se_exchange *exchange, enum spate_message_error error)
         exchange->peer_error = error;
     }
     give_up(exchange);
+    if (!exchange->is_ours && !exchange->has_header)
+        close_channel_lost(exchange->messenger);
 }
 
 /* From now on it counts as standing still: see run_stalled(). */
@@ -388,8 +405,7 @@ void se_incoming_opened(struct spate_messenger *messenger, uint64_t stream_id)
     struct se_exchange *exchange = se_exchange_make(messenger, stream_id);
     bool is_bidi = (stream_id & 2) == 0; /* [RFC9000 2.1] */
     if (exchange == NULL || spate_stream_set_user(conn, stream_id, exchange) != 0) {
-        messenger->counts.refused++;
-        (void)spate_stream_stop(conn, stream_id, SPATE_MESSAGE_ERROR_BUSY);
+        messenger->counts.refused++; /* se_incoming_unplaced() stops the stream */
         if (is_bidi)
             (void)spate_stream_reset(conn, stream_id, SPATE_MESSAGE_ERROR_BUSY);
         if (exchange != NULL) {
@@ -401,6 +417,28 @@ void se_incoming_opened(struct spate_messenger *messenger, uint64_t stream_id)
     exchange->is_request = is_bidi;
     exchange->in = SE_IN_FRESH;
     sb_list_push_back(&messenger->incoming, &exchange->in_link);
+}
+
+void se_incoming_unplaced(struct spate_messenger *messenger, uint64_t stream_id,
+                          struct sb_bytes first)
+{
+    struct se_message_header header;
+    (void)spate_stream_stop(messenger->conn, stream_id, SPATE_MESSAGE_ERROR_BUSY);
+    if (se_message_header_read(first.data, first.size, &header) == 0)
+        close_channel_lost(messenger);
+    else if (header.channel > messenger->options.channels_max)
+        se_messenger_fail(messenger, "a message of an unknown channel");
+    else if (header.channel != 0)
+        leave_out(messenger, se_messenger_channel(messenger, (uint32_t)header.channel),
+                  header.sequence);
+}
+
+/* There is no memory for the slice. */
+static void refuse_slice(struct se_exchange *exchange, const struct spate_slice *slice)
+{
+    if (!exchange->is_ours && !exchange->has_header && exchange->first == NULL)
+        (void)read_header_from(exchange, slice->data, slice->size);
+    refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
 }
 
 void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *exchange,
@@ -415,8 +453,8 @@ void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *ex
     } else {
         struct se_segment *segment = se_segment_append(exchange, slice.data, slice.size);
         if (segment == NULL) {
+            refuse_slice(exchange, &slice);
             spate_slice_release(messenger->shard, &slice);
-            refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
             return;
         }
         segment->slice = slice;

@@ -261,10 +261,30 @@ void spate_messenger_destroy(struct spate_messenger *messenger)
 
 /* ---- events ---- */
 
+/* A message without an exchange is refused by its first bytes.  What follows may be among the
+ * events that the program has taken already. */
+static void look_at_first(struct spate_messenger *messenger, const struct spate_event *event,
+                          uint64_t offset, const struct spate_slice *slice)
+{
+    if (SB_LIKELY(event->stream_user != NULL) || offset != 0)
+        return;
+    const struct sb_bytes first = {slice != NULL ? slice->data : NULL,
+                                   slice != NULL ? slice->size : 0};
+    se_incoming_unplaced(messenger, event->stream_id, first);
+}
+
+static void on_data(struct spate_messenger *messenger, const struct spate_event *event)
+{
+    look_at_first(messenger, event, event->u.data.offset, &event->u.data.slice);
+    se_incoming_slice(messenger, event->stream_user, event->u.data.slice, event->u.data.fin);
+}
+
 static void on_batch(struct spate_messenger *messenger, const struct spate_event *event)
 {
     struct se_exchange *exchange = event->stream_user;
     size_t count = event->u.batch.count;
+    look_at_first(messenger, event, event->u.batch.offset,
+                  count > 0 ? &event->u.batch.slices[0] : NULL);
     for (size_t i = 0; i < count; i++)
         se_incoming_slice(messenger, exchange, event->u.batch.slices[i],
                           event->u.batch.fin && i + 1 == count);
@@ -302,7 +322,7 @@ static bool on_stream_event(struct spate_messenger *messenger, const struct spat
         se_incoming_opened(messenger, event->stream_id);
         return true;
     case SPATE_EVENT_STREAM_DATA:
-        se_incoming_slice(messenger, exchange, event->u.data.slice, event->u.data.fin);
+        on_data(messenger, event);
         return true;
     case SPATE_EVENT_STREAM_BATCH:
         on_batch(messenger, event);

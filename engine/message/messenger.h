@@ -7,6 +7,7 @@
 #include "engine/base/task.h"
 #include "engine/message/header.h"
 #include "engine/message/order.h"
+#include "proto/base/bytes.h"
 #include "proto/base/list.h"
 
 /* Messages over the streams of one connection: see <spate/message.h>.  It is built on the functions
@@ -169,9 +170,13 @@ SB_MUST_USE enum se_order_result se_messenger_put(struct spate_messenger *messen
 /* ---- incoming.c ---- */
 
 void se_incoming_opened(struct spate_messenger *messenger, uint64_t stream_id);
-/* Takes the slice.  `exchange` may be NULL: the stream was refused. */
+/* Takes the slice.  `exchange` may be NULL: the message was refused. */
 void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *exchange,
                        struct spate_slice slice, bool fin);
+/* The first bytes of a message, perhaps all, for which se_incoming_opened() had no memory.  They
+ * stay the caller's. */
+void se_incoming_unplaced(struct spate_messenger *messenger, uint64_t stream_id,
+                          struct sb_bytes first);
 void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *event);
 void se_incoming_reset(struct se_exchange *exchange, uint64_t error);
 void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice slice);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "engine/shard/shard.h"
 #include "test/support/lossy_relay.h"
 
 #define MS UINT64_C(1000000)
@@ -256,6 +257,61 @@ static void whole_messages_behind_a_missing_one_come_out_at_the_end(void **state
     assert_int_equal(mw_stats_of(&world->server).receive_bytes_now, 0);
 }
 
+/* ---- no memory ---- */
+
+/* A pool that has no object any more, and gets none. */
+struct dry {
+    struct sb_pool *pool;
+    void *taken[1024];
+    uint32_t count;
+    uint32_t count_max;
+};
+
+static void dry_up(struct dry *dry, struct sb_pool *pool)
+{
+    *dry = (struct dry){.pool = pool, .count_max = pool->count_max};
+    pool->count_max = pool->made_count;
+    void *object;
+    while ((object = sb_pool_take(pool)) != NULL) {
+        assert_true(dry->count < QT_COUNT(dry->taken));
+        dry->taken[dry->count++] = object;
+    }
+}
+
+static void fill_again(struct dry *dry)
+{
+    dry->pool->count_max = dry->count_max;
+    while (dry->count > 0)
+        sb_pool_give(dry->pool, dry->taken[--dry->count]);
+}
+
+/* Refused before anything of it is kept, and the next ones of its channel arrive all the same. */
+static void what_finds_no_memory_holds_up_no_channel(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        struct mw *world = mw_make();
+        mw_connect_both(world);
+        struct spate_shard *shard = world->w->server.shard;
+        const struct spate_message_options options = {
+            .size = sizeof(options), .channel = 1, .wants_reply = i >= 2};
+        bool (*has)(const struct mw *, uint32_t) = i >= 2 ? mw_server_has_requests : mw_server_has;
+        assert_int_equal(mw_send_number(&world->client, 0, 1000, &options), 0);
+        mw_until(world, has, 1);
+        struct dry dry;
+        dry_up(&dry, i % 2 == 0 ? &shard->exchange_pool : &shard->segment_pool);
+        assert_int_equal(mw_send_number(&world->client, 1, 3000, &options), 0);
+        mw_until(world, mw_client_has_back, 2);
+        fill_again(&dry);
+        assert_int_equal(mw_stats_of(&world->server).refused, 1);
+        assert_int_equal(mw_send_number(&world->client, 2, 1000, &options), 0);
+        mw_until(world, has, 2);
+        assert_int_equal(world->server.seen[1].number, 2);
+        assert_int_equal(world->w->client.closed_count, 0);
+        owned_end_all();
+    }
+}
+
 /* ---- everything at once, over a network that loses datagrams ---- */
 
 /* With so little memory the server refuses one now and then, so that the others get on. */
@@ -341,6 +397,7 @@ int main(void)
         QT_TEST(owned, what_is_under_way_at_the_end_is_reported),
         QT_TEST(owned, a_messenger_may_be_destroyed_too_early_and_with_its_engine),
         QT_TEST(owned, whole_messages_behind_a_missing_one_come_out_at_the_end),
+        QT_TEST(owned, what_finds_no_memory_holds_up_no_channel),
         QT_TEST(owned, mistakes_are_told),
         QT_TEST(owned, everything_at_once_survives_losses),
     };
