@@ -48,7 +48,8 @@ enum spate_message_error {
     SPATE_MESSAGE_ERROR_BUSY = 0x53500003,      /* streams: refused for lack of memory; the
                                                    connection: whole messages that wait for an
                                                    earlier one of their channel hold all memory and
-                                                   credit that it needs */
+                                                   credit that it needs, or there is no memory to
+                                                   keep the order of a channel */
     SPATE_MESSAGE_ERROR_TOO_LARGE = 0x53500004, /* streams: larger than message_size_max */
     SPATE_MESSAGE_ERROR_PROTOCOL = 0x53500005,  /* the connection: a malformed header, a number that
                                                    came before */
@@ -193,7 +194,7 @@ struct spate_message_options {
     uint64_t deadline_ns;
     /* Messages of one channel arrive in order: 1 to channels_max; 0: no order.  One that was given
      * up or refused, or that was not whole when the connection ended, is left out: those after it
-     * are delivered all the same. */
+     * are delivered all the same, at the end by spate_messenger_next() after SPATE_EVENT_CLOSED. */
     uint32_t channel;
     /* 0: as usual, which is 4; 1, the most urgent, to 8: an urgency of spate_stream_set_priority(),
      * plus 1.  Messages of one priority are sent one after the other. */
