@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/ranges.h"
 
-/* A doubly linked list of ranges from a pool, and a treap with parent pointers over them, as that
- * of stream/pieces.c.
+/* A doubly linked list of ranges from a pool, and a treap (base/treap.h) over them.
  *
  * A search looks at both ends first, then at the cursor, the range of the last change, and its
  * neighbours, and only then descends.  An addition merges with its neighbours, so that ranges never
@@ -22,27 +21,9 @@ void sp_ranges_init(struct sp_ranges *ranges, struct sb_store *store)
 
 /* ---- The tree ---- */
 
-/* Returns the link that leads to `range`. */
-static struct sp_range **link_to(struct sp_ranges *ranges, const struct sp_range *range)
+static struct sp_range *range_of(struct sb_treap_node *node)
 {
-    struct sp_range *parent = range->parent;
-    if (parent == NULL)
-        return &ranges->root;
-    return &parent->child[parent->child[1] == range];
-}
-
-/* Makes the child on `side` of `range` its parent. */
-static void rotate(struct sp_ranges *ranges, struct sp_range *range, uint32_t side)
-{
-    struct sp_range *child = range->child[side];
-    struct sp_range *between = child->child[!side];
-    *link_to(ranges, range) = child;
-    child->parent = range->parent;
-    child->child[!side] = range;
-    range->parent = child;
-    range->child[side] = between;
-    if (between != NULL)
-        between->parent = range;
+    return SB_CONTAINER_OF(node, struct sp_range, node);
 }
 
 /* Each bit of the address changes about half of them. */
@@ -54,33 +35,21 @@ static uint64_t priority_of(const struct sp_range *range)
     return mixed ^ mixed >> 33;
 }
 
-/* Adds a range of the list.  Its neighbours are there already. */
-static void tree_insert(struct sp_ranges *ranges, struct sp_range *range)
+static bool is_above(struct sb_treap_node *a, struct sb_treap_node *b)
 {
-    /* `prev` has no right child, or the leftmost range below that is the next one. */
-    bool is_below_prev = range->prev != NULL && range->prev->child[1] == NULL;
-    range->parent = is_below_prev ? range->prev : range->next;
-    *(range->parent == NULL ? &ranges->root : &range->parent->child[is_below_prev]) = range;
-    uint64_t priority = priority_of(range);
-    while (range->parent != NULL && priority_of(range->parent) < priority)
-        rotate(ranges, range->parent, range->parent->child[1] == range);
+    return priority_of(range_of(a)) > priority_of(range_of(b));
 }
 
-static void tree_remove(struct sp_ranges *ranges, struct sp_range *range)
+static struct sb_treap_node *node_of(struct sp_range *range)
 {
-    while (range->child[0] != NULL && range->child[1] != NULL)
-        rotate(ranges, range, priority_of(range->child[1]) > priority_of(range->child[0]));
-    struct sp_range *child = range->child[range->child[0] == NULL];
-    *link_to(ranges, range) = child;
-    if (child != NULL)
-        child->parent = range->parent;
+    return range != NULL ? &range->node : NULL;
 }
 
 /* ---- The list ---- */
 
 static void unlink_range(struct sp_ranges *ranges, struct sp_range *range)
 {
-    tree_remove(ranges, range);
+    sb_treap_remove(&ranges->root, &range->node, is_above);
     if (range->prev != NULL)
         range->prev->next = range->next;
     else
@@ -115,7 +84,7 @@ static bool link_range(struct sp_ranges *ranges, struct sp_range *after, uint64_
         before->prev = range;
     else
         ranges->last = range;
-    tree_insert(ranges, range);
+    sb_treap_insert(&ranges->root, &range->node, node_of(after), node_of(before), is_above);
     ranges->cursor = range;
     ranges->count++;
     return true;
@@ -139,8 +108,10 @@ static struct sp_range *find(const struct sp_ranges *ranges, uint64_t value)
         return at;
 
     struct sp_range *found = NULL;
-    for (at = ranges->root; at != NULL; at = at->child[at->start <= value]) {
+    for (struct sb_treap_node *node = ranges->root; node != NULL;
+         node = node->child[at->start <= value]) {
         SB_STEP();
+        at = range_of(node);
         if (at->start <= value)
             found = at;
     }
@@ -227,12 +198,12 @@ struct sp_range *sp_ranges_beyond(struct sp_ranges *ranges, uint64_t value)
 
 static void check_in_tree(const struct sp_ranges *ranges, const struct sp_range *range)
 {
-    SB_ASSERT((range->parent == NULL) == (ranges->root == range));
+    const struct sb_treap_node *node = &range->node;
+    SB_ASSERT((node->parent == NULL) == (ranges->root == node));
     for (uint32_t side = 0; side < 2; side++) {
-        const struct sp_range *child = range->child[side];
-        SB_ASSERT(child == NULL ||
-                  (child->parent == range && priority_of(child) <= priority_of(range) &&
-                   (child->start > range->start) == (side == 1)));
+        struct sb_treap_node *child = node->child[side];
+        SB_ASSERT(child == NULL || (child->parent == node && !is_above(child, child->parent) &&
+                                    (range_of(child)->start > range->start) == (side == 1)));
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "proto/base/compiler.h"
 #include "proto/base/pool.h"
+#include "proto/base/treap.h"
 
 /* A set of numbers as half-open ranges [start, end) in rising order: disjoint, not
  * empty, not even adjacent.
@@ -19,8 +20,7 @@
 struct sp_range {
     struct sp_range *next;
     struct sp_range *prev;
-    struct sp_range *parent; /* in the tree */
-    struct sp_range *child[2];
+    struct sb_treap_node node;
     uint64_t start;
     uint64_t end;
 };
@@ -29,7 +29,7 @@ struct sp_ranges {
     struct sb_store *store; /* of struct sp_range, borrowed */
     struct sp_range *first;
     struct sp_range *last;
-    struct sp_range *root;
+    struct sb_treap_node *root;
     struct sp_range *cursor; /* where work happened last; NULL if there are no ranges */
     uint32_t count;
 };

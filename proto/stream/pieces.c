@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/stream/pieces.h"
 
-/* A treap with parent pointers, threaded as a list.
- *
- * A new piece is hung below its neighbour in the list, where there is always room, and rotated up
- * until its parent's priority is not smaller.  A piece to be removed is rotated down until it has
- * one child at most.  Both take two rotations on average.  Only sp_pieces_find() descends.
+/* A treap (base/treap.h) over a list.  Only sp_pieces_find() descends.
  *
  * The last pieces of the list, up to SP_PIECES_TAIL_MAX, are not in the tree.  If there are more,
  * the first of them moves there.  Each look-up that would end among them moves some, too: so the
@@ -21,27 +17,14 @@
 
 /* ---- The tree ---- */
 
-/* Returns the link that leads to `piece`. */
-static struct sp_piece **link_to(struct sp_pieces *pieces, const struct sp_piece *piece)
+static struct sp_piece *piece_of(struct sb_treap_node *node)
 {
-    struct sp_piece *parent = piece->parent;
-    if (parent == NULL)
-        return &pieces->root;
-    return &parent->child[parent->child[1] == piece];
+    return SB_CONTAINER_OF(node, struct sp_piece, node);
 }
 
-/* Makes the child on `side` of `piece` its parent. */
-static void rotate(struct sp_pieces *pieces, struct sp_piece *piece, uint32_t side)
+static bool is_above(struct sb_treap_node *a, struct sb_treap_node *b)
 {
-    struct sp_piece *child = piece->child[side];
-    struct sp_piece *between = child->child[!side];
-    *link_to(pieces, piece) = child;
-    child->parent = piece->parent;
-    child->child[!side] = piece;
-    piece->parent = child;
-    piece->child[side] = between;
-    if (between != NULL)
-        between->parent = piece;
+    return piece_of(a)->priority > piece_of(b)->priority;
 }
 
 struct sp_piece *sp_pieces_find(const struct sp_pieces *pieces, uint64_t at, uint32_t *steps)
@@ -56,11 +39,12 @@ struct sp_piece *sp_pieces_find(const struct sp_pieces *pieces, uint64_t at, uin
             ++*steps;
         return found;
     }
-    for (struct sp_piece *piece = pieces->root; piece != NULL; ++*steps) {
+    for (struct sb_treap_node *node = pieces->root; node != NULL; ++*steps) {
+        struct sp_piece *piece = piece_of(node);
         bool is_right = piece->offset <= at;
         if (is_right)
             found = piece;
-        piece = piece->child[is_right];
+        node = node->child[is_right];
     }
     return found;
 }
@@ -76,29 +60,13 @@ static uint32_t next_priority(struct sp_pieces *pieces)
  * reaches. */
 static void tree_insert(struct sp_pieces *pieces, struct sp_piece *piece)
 {
-    struct sp_piece *prev = piece->prev;
-    /* `prev` has no right child, or the leftmost piece below that is the next one. */
-    bool is_below_prev = prev != NULL && prev->child[1] == NULL;
+    struct sb_treap_node *prev = piece->prev != NULL ? &piece->prev->node : NULL;
+    /* Without a root the next one is not there yet. */
+    struct sb_treap_node *next =
+        pieces->root != NULL && piece->next != NULL ? &piece->next->node : NULL;
     piece->is_in_tree = true;
     piece->priority = next_priority(pieces);
-    piece->child[0] = piece->child[1] = NULL;
-    piece->parent = is_below_prev ? prev : pieces->root != NULL ? piece->next : NULL;
-    if (piece->parent == NULL)
-        pieces->root = piece;
-    else
-        piece->parent->child[is_below_prev] = piece;
-    while (piece->parent != NULL && piece->parent->priority < piece->priority)
-        rotate(pieces, piece->parent, piece->parent->child[1] == piece);
-}
-
-static void tree_remove(struct sp_pieces *pieces, struct sp_piece *piece)
-{
-    while (piece->child[0] != NULL && piece->child[1] != NULL)
-        rotate(pieces, piece, piece->child[1]->priority > piece->child[0]->priority);
-    struct sp_piece *child = piece->child[piece->child[0] == NULL];
-    *link_to(pieces, piece) = child;
-    if (child != NULL)
-        child->parent = piece->parent;
+    sb_treap_insert(&pieces->root, &piece->node, prev, next, is_above);
 }
 
 /* Moves the first piece of the tail into the tree. */
@@ -146,7 +114,7 @@ void sp_pieces_insert(struct sp_pieces *pieces, struct sp_piece *after, struct s
 void sp_pieces_remove(struct sp_pieces *pieces, struct sp_piece *piece)
 {
     if (piece->is_in_tree) {
-        tree_remove(pieces, piece);
+        sb_treap_remove(&pieces->root, &piece->node, is_above);
     } else {
         pieces->tail_count--;
         if (pieces->tail == piece)
@@ -165,14 +133,15 @@ void sp_pieces_remove(struct sp_pieces *pieces, struct sp_piece *piece)
 static void check_in_tree(const struct sp_pieces *pieces, const struct sp_piece *piece)
 {
     SB_ASSERT(piece->prev == NULL || piece->prev->is_in_tree);
-    SB_ASSERT((piece->parent == NULL) == (pieces->root == piece));
+    const struct sb_treap_node *node = &piece->node;
+    SB_ASSERT((node->parent == NULL) == (pieces->root == node));
     for (uint32_t side = 0; side < 2; side++) {
-        const struct sp_piece *child = piece->child[side];
+        struct sb_treap_node *child = node->child[side];
         if (child == NULL)
             continue;
-        SB_ASSERT(child->parent == piece && child->priority <= piece->priority);
-        SB_ASSERT(child->is_in_tree);
-        SB_ASSERT((child->offset > piece->offset) == (side == 1));
+        SB_ASSERT(child->parent == node && !is_above(child, child->parent));
+        SB_ASSERT(piece_of(child)->is_in_tree);
+        SB_ASSERT((piece_of(child)->offset > piece->offset) == (side == 1));
     }
 }
 

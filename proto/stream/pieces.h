@@ -10,6 +10,7 @@
 #include "proto/base/list.h"
 #include "proto/base/pool.h"
 #include "proto/base/slice.h"
+#include "proto/base/treap.h"
 #include "proto/stream/copies.h"
 
 /* The pieces of a reassembly queue: an ordered set of disjoint ranges of a stream. */
@@ -34,8 +35,7 @@ enum sp_piece_kind {
 struct sp_piece {
     struct sp_piece *next; /* in rising order */
     struct sp_piece *prev;
-    struct sp_piece *parent; /* in the tree, if it is there */
-    struct sp_piece *child[2];
+    struct sb_treap_node node; /* in the tree, if it is there */
     struct sp_reassembly *owner;
     uint64_t offset;
     uint64_t size;
@@ -72,7 +72,7 @@ struct sp_piece_store {
  * the depth is about 2 ln(count) whatever the order of arrival, as long as a peer cannot guess
  * them.  The last pieces are few enough to walk: so a batch in order costs a list only. */
 struct sp_pieces {
-    struct sp_piece *root;
+    struct sb_treap_node *root;
     struct sp_piece *first;
     struct sp_piece *last;
     struct sp_piece *tail; /* the first piece that is not in the tree, or NULL */
