@@ -18,6 +18,8 @@ import time
 import urllib.error
 import urllib.request
 
+from killed import Killed
+
 SPATE, BENCH = sys.argv[1:3]
 SIZE = 3_000_000
 PATIENCE_S = 20
@@ -30,7 +32,7 @@ def run(*command, status=0):
     return done.stdout if status == 0 else done.stderr
 
 
-class Server:
+class Server(Killed):
     """A server whose counters are in a file, and a client that has fetched a file from it."""
 
     def __init__(self, folder):
@@ -47,14 +49,6 @@ class Server:
         line = self.process.stdout.readline()
         self.port = re.search(r'127\.0\.0\.1:(\d+)', line)[1]
         self.file, = self.folder.glob('spate-*.stat')
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
 
     def get(self):
         out = self.folder / 'out'

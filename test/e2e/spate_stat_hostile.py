@@ -24,6 +24,7 @@ import termios
 import threading
 import time
 
+from killed import Killed
 from slower import SLOWER
 
 SPATE, BENCH = sys.argv[1:3]
@@ -78,7 +79,7 @@ class Engine:
         self.process.stdout.close()
 
 
-class Exporter:
+class Exporter(Killed):
     """spate stat --listen."""
 
     def __init__(self, file, **more):
@@ -86,14 +87,6 @@ class Exporter:
                                         stdout=subprocess.PIPE, text=True, **more)
         line = self.process.stdout.readline()
         self.address = ('127.0.0.1', int(line.rsplit(':', 1)[1]))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
 
     def connect(self):
         return socket.create_connection(self.address, PATIENCE_S)
