@@ -7,6 +7,11 @@
 
 #include "tools/spate/heap.h"
 
+/* Sanitizers have heaps of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OTHER_HEAP
+#endif
+
 #define S UINT64_C(1000000000)
 
 enum { BLOCKS = 4000, BLOCK_SIZE = 8000, MANY = 1000 };
@@ -29,7 +34,7 @@ static void it_waits_for_many_handshakes_and_quiet(void **state)
     assert_int_equal(heap_look(&heap, 20 * S), UINT64_MAX); /* once */
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which has a heap of its own */
+#ifndef OTHER_HEAP
 static long resident_pages(void)
 {
     long size, resident;
@@ -67,7 +72,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_waits_for_many_handshakes_and_quiet),
-#ifndef __SANITIZE_ADDRESS__
+#ifndef OTHER_HEAP
         cmocka_unit_test(pages_between_what_stays_go_back),
 #endif
     };
