@@ -175,6 +175,14 @@ static bool may_connect(const struct se_member *member, uint64_t now_ns)
     return false;
 }
 
+/* Returns when to look at a connection again: also when it has lived long enough for a success. */
+static uint64_t next_check_ns(const struct se_member *member, uint64_t now_ns)
+{
+    uint64_t next_ns = sb_time_add(now_ns, member->peer->pool->config.check_ns);
+    uint64_t settled_ns = sb_time_add(member->since_ns, SETTLED_NS);
+    return now_ns < settled_ns ? sb_time_min(next_ns, settled_ns) : next_ns;
+}
+
 /* Looks whether a connection answers.  Returns when to look again; SB_NEVER: it was closed. */
 static uint64_t check(struct se_member *member, uint64_t now_ns)
 {
@@ -202,7 +210,7 @@ static uint64_t check(struct se_member *member, uint64_t now_ns)
         member->is_settled = true;
         on_success(peer, now_ns);
     }
-    return sb_time_add(now_ns, pool->config.check_ns);
+    return next_check_ns(member, now_ns);
 }
 
 /* Closes a connection of a draining peer that is unused, or whose time is up. */

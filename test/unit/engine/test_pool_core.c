@@ -410,6 +410,24 @@ static void a_breaker_closes_although_nobody_reports(void **state)
     free(w);
 }
 
+/* However seldom connections are looked at, one that has lived for a second is a success. */
+static void failures_of_connections_that_have_lived_are_not_in_a_row(void **state)
+{
+    (void)state;
+    struct se_pool_config rare = config;
+    rare.hang_ns = 480 * SB_S;
+    rare.check_ns = 60 * SB_S;
+    struct world *w = make_with(1, 14, &rare);
+    for (uint32_t i = 0; i < 5; i++) {
+        run_for(w, 3 * SB_S);
+        assert_int_equal(ready(w, 0), MEMBERS);
+        for (uint32_t k = 0; k < MEMBERS; k++)
+            end_link(w, link_of(&w->members[0][k]), true);
+        assert_int_equal(w->peers[0].breaker.state, SE_BREAKER_CLOSED);
+    }
+    free(w);
+}
+
 static void draining_waits_for_streams_and_then_for_nothing(void **state)
 {
     (void)state;
@@ -523,6 +541,7 @@ int main(void)
         cmocka_unit_test(a_server_that_accepts_and_closes_is_in_trouble_too),
         cmocka_unit_test(reports_open_the_breaker_and_trials_close_it),
         cmocka_unit_test(a_breaker_closes_although_nobody_reports),
+        cmocka_unit_test(failures_of_connections_that_have_lived_are_not_in_a_row),
         cmocka_unit_test(draining_waits_for_streams_and_then_for_nothing),
         cmocka_unit_test(attempts_of_many_clients_are_spread),
         cmocka_unit_test(whatever_happens_it_recovers),
