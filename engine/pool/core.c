@@ -96,8 +96,10 @@ static void on_trial_success(struct se_pool_peer *peer, uint64_t now_ns)
         return;
     for (uint32_t i = 0; i < peer->member_count; i++) { /* the others follow, not all at once */
         uint64_t pause_ns = se_backoff_scale(draw(pool), pool->config.backoff_ns);
-        if (peer->members[i].state == SE_MEMBER_IDLE)
-            peer->members[i].due_ns = sb_time_add(now_ns, pause_ns);
+        if (peer->members[i].state != SE_MEMBER_IDLE)
+            continue;
+        peer->members[i].due_ns = sb_time_add(now_ns, pause_ns);
+        wake_at(pool, peer->members[i].due_ns); /* a run may have passed it already */
     }
 }
 

@@ -428,6 +428,30 @@ static void failures_of_connections_that_have_lived_are_not_in_a_row(void **stat
     free(w);
 }
 
+/* The connection that lives is the last one, so that the others were looked at before it. */
+static void a_breaker_that_closes_brings_back_the_other_connections(void **state)
+{
+    (void)state;
+    struct se_pool_config rare = config;
+    rare.hang_ns = 480 * SB_S;
+    rare.check_ns = 60 * SB_S;
+    rare.breaker.open_ns = 600 * SB_MS;
+    struct world *w = make_with(1, 15, &rare);
+    run_for(w, 5 * SB_MS);
+    for (uint32_t i = 0; i < config.breaker.failures_max; i++)
+        se_pool_report(se_pool_acquire(&w->pool, NULL), false, w->now_ns);
+    assert_int_equal(w->peers[0].breaker.state, SE_BREAKER_OPEN);
+    run_for(w, 300 * SB_MS);
+    for (uint32_t k = 0; k + 1 < MEMBERS; k++)
+        end_link(w, link_of(&w->members[0][k]), true);
+    run_for(w, 650 * SB_MS);
+    assert_int_equal(w->peers[0].breaker.state, SE_BREAKER_HALF_OPEN);
+    run_for(w, 100 * SB_MS);
+    assert_int_equal(w->peers[0].breaker.state, SE_BREAKER_CLOSED);
+    assert_int_equal(ready(w, 0), MEMBERS);
+    free(w);
+}
+
 static void draining_waits_for_streams_and_then_for_nothing(void **state)
 {
     (void)state;
@@ -542,6 +566,7 @@ int main(void)
         cmocka_unit_test(reports_open_the_breaker_and_trials_close_it),
         cmocka_unit_test(a_breaker_closes_although_nobody_reports),
         cmocka_unit_test(failures_of_connections_that_have_lived_are_not_in_a_row),
+        cmocka_unit_test(a_breaker_that_closes_brings_back_the_other_connections),
         cmocka_unit_test(draining_waits_for_streams_and_then_for_nothing),
         cmocka_unit_test(attempts_of_many_clients_are_spread),
         cmocka_unit_test(whatever_happens_it_recovers),
