@@ -102,13 +102,19 @@ bool se_shutdown_run(struct spate_shard *shard)
     return SB_UNLIKELY(is_begun) && run(shard);
 }
 
+/* Returns whether nothing is left to wait for. */
+static bool is_complete(const struct spate_shard *shard)
+{
+    enum se_shutdown_state state = shard->shutdown.state;
+    bool is_ending = state == SE_SHUTDOWN_FINISHING || state == SE_SHUTDOWN_CLOSING;
+    return is_ending && shard->conn_count == 0 && shard->tombstones.count == 0 &&
+           se_handover_linger_end_ns(shard) == SB_NEVER;
+}
+
 void se_shutdown_finish(struct spate_shard *shard)
 {
     struct se_shutdown *shutdown = &shard->shutdown;
-    bool is_ending =
-        shutdown->state == SE_SHUTDOWN_FINISHING || shutdown->state == SE_SHUTDOWN_CLOSING;
-    if (!is_ending || shard->conn_count > 0 || shard->tombstones.count > 0 ||
-        se_handover_linger_end_ns(shard) != SB_NEVER)
+    if (!is_complete(shard))
         return;
     if (shutdown->args.wants_event && !se_events_push_shutdown(&shard->events))
         return; /* no room: after the application has taken some */
@@ -121,6 +127,8 @@ uint64_t se_shutdown_wake_ns(const struct spate_shard *shard)
     const struct se_shutdown *shutdown = &shard->shutdown;
     if (shutdown->state == SE_SHUTDOWN_NONE || shutdown->state == SE_SHUTDOWN_DONE)
         return SB_NEVER;
+    if (is_complete(shard))
+        return 0; /* it began without connections: the end of a turn is all that is missing */
     uint64_t deadline_ns =
         shutdown->state == SE_SHUTDOWN_FINISHING ? shutdown->args.deadline_ns : SB_NEVER;
     return SB_MIN(deadline_ns, se_handover_linger_end_ns(shard));

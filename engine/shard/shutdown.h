@@ -53,7 +53,8 @@ bool se_shutdown_run(struct spate_shard *shard);
  * the turn. */
 void se_shutdown_finish(struct spate_shard *shard);
 
-/* Returns when se_shutdown_run() has something to do by itself; SB_NEVER: not before an event. */
+/* Returns when se_shutdown_run() or se_shutdown_finish() has something to do by itself; SB_NEVER:
+ * not before an event. */
 uint64_t se_shutdown_wake_ns(const struct spate_shard *shard);
 
 /* Returns true if connections that begin are refused.  After a hand-over those that still come here

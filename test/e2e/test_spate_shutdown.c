@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-#define MS UINT64_C(1000000)
+#define MS       UINT64_C(1000000)
+#define SLEEP_NS (10000 * MS)
 
 /* [RFC9000 20.1] */
 #define CONNECTION_REFUSED 2
@@ -57,6 +58,44 @@ static void a_shard_without_connections_is_done_at_once(void **state)
     assert_int_equal(spate_shard_shutdown(w->server.shard, 0, 0, NULL), 0);
     pw_for(w, 5 * MS);
     assert_int_equal(ended.shutdown_count, 2);
+}
+
+static void never_spins(struct spate_config *config)
+{
+    config->spin_ns = 0;
+}
+
+/* Nothing else ends its wait. */
+static void a_shard_without_connections_does_not_sleep_over_its_end(void **state)
+{
+    (void)state;
+    struct ended ended = {0};
+    struct pw *w = pw_create(&(struct pw_config){.server = never_spins});
+    w->server.on_event = on_event;
+    w->server.context = &ended;
+    pw_for(w, 5 * MS);
+    for (uint32_t i = 1; i <= 2; i++) { /* the second call causes one more event */
+        uint64_t begin_ns = pw_now_ns();
+        assert_int_equal(spate_shard_shutdown(w->server.shard, SPATE_FOREVER, 0, NULL), 0);
+        pw_wait(&w->server, SLEEP_NS);
+        assert_int_equal(ended.shutdown_count, i);
+        assert_in_range(pw_now_ns() - begin_ns, 0, SLEEP_NS / 2);
+    }
+}
+
+static void a_host_learns_that_the_end_is_due(void **state)
+{
+    (void)state;
+    struct ended ended;
+    struct pw *w = begin(&ended);
+    pw_for(w, 5 * MS);
+    assert_true(spate_shard_fd(w->server.shard) >= 0);
+    assert_in_range(spate_shard_deadline_ns(w->server.shard), pw_now_ns(), UINT64_MAX);
+    assert_int_equal(spate_shard_shutdown(w->server.shard, SPATE_FOREVER, 0, NULL), 0);
+    assert_in_range(spate_shard_deadline_ns(w->server.shard), 0, pw_now_ns());
+    pw_wait(&w->server, 0);
+    assert_int_equal(ended.shutdown_count, 1);
+    assert_in_range(spate_shard_deadline_ns(w->server.shard), pw_now_ns(), UINT64_MAX);
 }
 
 static bool server_has_the_bytes(struct pw *w)
@@ -289,10 +328,34 @@ static void engine_threads_shut_down_in_order(void **state)
     assert_int_equal(s.w.client.close.error, 78);
 }
 
+static void engine_threads_without_connections_end_at_once(void **state)
+{
+    (void)state;
+    static struct server s;
+    struct spate_config config;
+    struct spate_engine *engine;
+    const struct spate_handlers handlers = {
+        .size = sizeof(handlers), .on_events = on_events, .on_stop = on_stop, .user = &s};
+    memset(&s, 0, sizeof(s));
+    spate_config_init(&config);
+    config.backend = pw_backend();
+    config.shard_count = 2;
+    config.spin_ns = 0;
+    assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    (void)owned_add(engine, destroy);
+    assert_int_equal(spate_engine_start(engine, &handlers, NULL), 0);
+    uint64_t begin_ns = pw_now_ns();
+    assert_int_equal(spate_engine_shutdown(engine, SLEEP_NS, 0, NULL), 0);
+    assert_in_range(pw_now_ns() - begin_ns, 0, SLEEP_NS / 2);
+    assert_int_equal(atomic_load(&s.stop_count), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, a_shard_without_connections_is_done_at_once),
+        QT_TEST(owned, a_shard_without_connections_does_not_sleep_over_its_end),
+        QT_TEST(owned, a_host_learns_that_the_end_is_due),
         QT_TEST(owned, the_new_are_refused_and_the_old_may_finish),
         QT_TEST(owned, a_connection_that_drained_unseen_does_not_hold_up_the_end),
         QT_TEST(owned, at_the_deadline_the_rest_is_closed),
@@ -300,6 +363,7 @@ int main(void)
         QT_TEST(owned, a_handshake_that_is_not_complete_is_refused),
         QT_TEST(owned, nothing_begins_during_a_shutdown),
         QT_TEST(owned, engine_threads_shut_down_in_order),
+        QT_TEST(owned, engine_threads_without_connections_end_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
