@@ -45,15 +45,27 @@ static void walk_all(struct spate_shard *shard, enum se_shutdown_state state)
     shard->shutdown.visits_left = shard->conn_count;
 }
 
+/* Tasks look at once: what they keep open ends in order, and has no other reason to be looked at
+ * before the deadline. */
+static void tell_tasks(struct spate_shard *shard)
+{
+    SB_LIST_EACH(link, &shard->tasks) {
+        struct se_task *task = SB_CONTAINER_OF(link, struct se_task, link);
+        se_wheel_set(&shard->wheel, &task->timer, shard->now_ns);
+    }
+}
+
 void se_shutdown_begin(struct spate_shard *shard, const struct se_shutdown_args *args)
 {
     bool wants_event = shard->shutdown.args.wants_event || args->wants_event;
     shard->shutdown.args = *args;
     shard->shutdown.args.wants_event = wants_event;
-    if (shard->shutdown.state == SE_SHUTDOWN_NONE)
+    if (shard->shutdown.state == SE_SHUTDOWN_NONE) {
         walk_all(shard, SE_SHUTDOWN_FINISHING);
-    else if (shard->shutdown.state == SE_SHUTDOWN_DONE)
+        tell_tasks(shard);
+    } else if (shard->shutdown.state == SE_SHUTDOWN_DONE) {
         shard->shutdown.state = SE_SHUTDOWN_CLOSING; /* to report it once more */
+    }
 }
 
 bool se_shutdown_refuses(const struct spate_shard *shard)

@@ -144,8 +144,9 @@ static void one_conn(struct spate_config *config)
     config->conns_max = 1;
 }
 
-/* `running`: bit i: server i runs.  The others have a port that nobody listens at. */
-static struct world *make(uint32_t running)
+/* `running`: bit i: server i runs.  The others have a port that nobody listens at.  `look_ns`: 0,
+ * or the pool's ping_ns and hang_ns. */
+static struct world *make_that_looks(uint32_t running, uint64_t look_ns)
 {
     struct world *world = owned_alloc(sizeof(*world));
     world->w = pw_create(&(struct pw_config){.client = no_idle, .server = one_conn});
@@ -161,6 +162,8 @@ static struct world *make(uint32_t running)
     }
     struct spate_pool_options options;
     options_of(world, &options);
+    options.ping_ns = look_ns != 0 ? look_ns : options.ping_ns;
+    options.hang_ns = look_ns != 0 ? look_ns : options.hang_ns;
     struct spate_error error = {""};
     if (spate_pool_create(world->w->client.shard, &options, &world->pool, &error) != 0)
         fail_msg("%s", error.text);
@@ -174,6 +177,11 @@ static struct world *make(uint32_t running)
         assert_int_equal(spate_pool_add(world->pool, &peer, &world->servers[i].id, &error), 0);
     }
     return world;
+}
+
+static struct world *make(uint32_t running)
+{
+    return make_that_looks(running, 0);
 }
 
 static struct spate_pool_stats stats_of(const struct world *world)
@@ -417,6 +425,17 @@ static void a_shutdown_of_the_shard_ends_the_pool(void **state)
     assert_int_equal(spate_pool_acquire(world->pool, SPATE_POOL_ANY, &conn), -ESHUTDOWN);
 }
 
+/* A pool that looks at its connections every few hours closes them at once all the same. */
+static void a_shutdown_does_not_wait_for_the_next_look_at_a_connection(void **state)
+{
+    (void)state;
+    struct world *world = make_that_looks(7, UINT64_C(86400000) * MS);
+    run_until(world, is_full);
+    run_for(world, 1500 * MS); /* so that they count as settled */
+    assert_int_equal(spate_shard_shutdown(world->w->client.shard, SPATE_FOREVER, 0, NULL), 0);
+    run_until(world, is_empty);
+}
+
 static void a_pool_may_go_at_any_time_before_or_after_its_engine(void **state)
 {
     (void)state;
@@ -517,6 +536,7 @@ int main(void)
         QT_TEST(owned, reports_count_and_other_connections_do_not),
         QT_TEST(owned, draining_lets_streams_finish),
         QT_TEST(owned, a_shutdown_of_the_shard_ends_the_pool),
+        QT_TEST(owned, a_shutdown_does_not_wait_for_the_next_look_at_a_connection),
         QT_TEST(owned, a_pool_may_go_at_any_time_before_or_after_its_engine),
         QT_TEST(owned, mistakes_are_told),
     };
