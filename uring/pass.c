@@ -64,6 +64,26 @@ int su_pass_send(int fd, const struct su_pass *message)
     return sent < 0 ? -errno : 0;
 }
 
+/* Returns 0, or -EAGAIN after `wait_ns`. */
+static int wait_for(int fd, short events, uint64_t wait_ns)
+{
+    struct pollfd one = {.fd = fd, .events = events};
+    const struct timespec wait = {
+        .tv_sec = (time_t)(wait_ns / NS_PER_S),
+        .tv_nsec = (long)(wait_ns % NS_PER_S),
+    };
+    bool is_endless = wait_ns == UINT64_MAX;
+    int count = ppoll(&one, 1, is_endless ? NULL : &wait, NULL);
+    if (count < 0)
+        return errno == EINTR ? -EAGAIN : -errno;
+    return count > 0 ? 0 : -EAGAIN;
+}
+
+int su_pass_wait_for_room(int fd, uint64_t wait_ns)
+{
+    return wait_for(fd, POLLOUT, wait_ns);
+}
+
 static void take_fds(struct msghdr *header, struct su_pass *ret)
 {
     ret->fd_count = 0;
@@ -78,21 +98,6 @@ static void take_fds(struct msghdr *header, struct su_pass *ret)
     }
 }
 
-/* Returns 0, or -EAGAIN after `wait_ns`. */
-static int wait_for(int fd, uint64_t wait_ns)
-{
-    struct pollfd one = {.fd = fd, .events = POLLIN};
-    const struct timespec wait = {
-        .tv_sec = (time_t)(wait_ns / NS_PER_S),
-        .tv_nsec = (long)(wait_ns % NS_PER_S),
-    };
-    bool is_endless = wait_ns == UINT64_MAX;
-    int count = ppoll(&one, 1, is_endless ? NULL : &wait, NULL);
-    if (count < 0)
-        return errno == EINTR ? -EAGAIN : -errno;
-    return count > 0 ? 0 : -EAGAIN;
-}
-
 int su_pass_receive(int fd, uint64_t wait_ns, struct su_pass *message)
 {
     union control control;
@@ -104,7 +109,7 @@ int su_pass_receive(int fd, uint64_t wait_ns, struct su_pass *message)
         .msg_controllen = sizeof(control),
     };
     message->fd_count = 0;
-    int error = wait_for(fd, wait_ns);
+    int error = wait_for(fd, POLLIN, wait_ns);
     if (error != 0)
         return error;
     ssize_t got = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

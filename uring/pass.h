@@ -28,8 +28,13 @@ SB_MUST_USE int su_pass_check(int fd);
 bool su_pass_is_same(int a, int b);
 
 /* Sends a message; the descriptors stay the caller's.  Does not block.  Returns 0, or -EPIPE or
- * -ECONNRESET if the other end is closed, or another negative errno.  Threads: any. */
+ * -ECONNRESET if the other end is closed, -EAGAIN if there is no room, or another negative errno.
+ * Threads: any. */
 SB_MUST_USE int su_pass_send(int fd, const struct su_pass *message);
+
+/* Waits until a message may fit, for at most `wait_ns`, after su_pass_send() has returned -EAGAIN.
+ * Returns 0, -EAGAIN, or another negative errno.  Threads: any. */
+SB_MUST_USE int su_pass_wait_for_room(int fd, uint64_t wait_ns);
 
 /* Waits for a message, for at most `wait_ns`.  Writes it to `message->data`, which has room for
  * `message->size` bytes, and to the other fields.  The descriptors are the caller's then, and are

@@ -30,6 +30,23 @@ int se_handover_open(int fd, struct spate_error *error)
     return result;
 }
 
+/* For how long a channel may be full: who is offered sockets reads all messages at once. */
+#define ROOM_NS SB_S
+
+/* Returns 0, -ETIMEDOUT, or another negative errno. */
+static int send_patiently(int channel, const struct su_pass *pass)
+{
+    uint64_t end_ns = se_clock_now_ns() + ROOM_NS;
+    int result;
+    while ((result = su_pass_send(channel, pass)) == -EAGAIN) {
+        uint64_t now_ns = se_clock_now_ns();
+        if (now_ns >= end_ns)
+            return -ETIMEDOUT;
+        (void)!su_pass_wait_for_room(channel, end_ns - now_ns);
+    }
+    return result;
+}
+
 int se_handover_send(int channel, const struct se_handover_message *message, const int *fds,
                      uint32_t fd_count, struct spate_error *error)
 {
@@ -39,7 +56,7 @@ int se_handover_send(int channel, const struct se_handover_message *message, con
     SB_ASSERT(fd_count <= SU_PASS_FDS_MAX);
     if (fd_count > 0)
         memcpy(pass.fds, fds, fd_count * sizeof(fds[0]));
-    int result = su_pass_send(channel, &pass);
+    int result = send_patiently(channel, &pass);
     explicit_bzero(data, sizeof(data)); /* it may have keys */
     if (result == -EPIPE)
         result = -ECONNRESET;

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MANY = 24 }; /* addresses */
+
 static void old_connections_stay_and_new_ones_come_to_the_new_engine(void **state)
 {
     (void)state;
@@ -207,6 +209,34 @@ static void packets_of_the_other_engine_are_never_answered(void **state)
     hw_assert_others_are_not_answered(hw, a, b);
 }
 
+/* An offer may be larger than what a channel holds at a time. */
+static void an_offer_waits_for_room_in_the_channel(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = hw_make_server(hw, 1, NULL);
+    struct hw_server *b = hw_make_server(hw, 1, NULL);
+    struct hw_channel channel = hw_channel_create();
+    struct spate_error error = {""};
+    int least = 0;
+    hw_listen(a);
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct spate_listener *more;
+        socklen_t size;
+        struct sockaddr_storage any = pw_loopback(false, 0, &size);
+        assert_int_equal(spate_shard_listen(a->shards[0], (struct sockaddr *)&any, size,
+                                            hw->w.server.tls, NULL, &more, NULL),
+                         0);
+    }
+    assert_int_equal(setsockopt(channel.old_end, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+    struct hw_giver *giver = hw_give(a, channel.old_end);
+    if (spate_engine_take_over(b->engine, channel.new_end, 5000 * HW_MS, &error) != 0)
+        fail_msg("%s", error.text);
+    hw_kill(b);
+    hw_channel_end(&channel);
+    assert_int_equal(hw_given(giver, NULL), -ECONNRESET);
+}
+
 static void listeners_cannot_be_added_after_it(void **state)
 {
     (void)state;
@@ -245,6 +275,7 @@ int main(void)
         QT_TEST(owned, an_engine_that_was_replaced_ends_when_its_connections_have),
         QT_TEST(owned, tokens_of_the_old_engine_are_good_at_the_new_one),
         QT_TEST(owned, packets_of_the_other_engine_are_never_answered),
+        QT_TEST(owned, an_offer_waits_for_room_in_the_channel),
         QT_TEST(owned, listeners_cannot_be_added_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

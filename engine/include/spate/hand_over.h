@@ -81,7 +81,8 @@ extern "C" {
  *   -EPROTONOSUPPORT  The other process has another version of the hand-over.
  *   -ECONNRESET       The other process has gone.
  *   -ECONNREFUSED     The other process has given up; `error` has its reason.
- *   -ETIMEDOUT        The attempt has taken 30 s.
+ *   -ETIMEDOUT        The attempt has taken 30 s.  Or the channel was full for a second, because
+ *                     the other process did not read.
  *   -EMFILE           There are too many processes, addresses or descriptors.
  * Other negative errnos of the kernel are passed on.  After any but -EAGAIN the engine goes on as
  * before, and the function may be called for another process.
