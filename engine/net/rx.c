@@ -311,6 +311,8 @@ static void take(struct se_port *port, const struct su_received *received, enum 
         rule == COPY_ALL || (rule == COPY_SMALL_BUFFERS && received->size <= SE_SMALL_SIZE);
     struct su_segments segments = su_segments_of(received);
     struct run run = {.stray_owner = SE_STRAY_NONE};
+    struct se_strays strays;
+    strays.count = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = 0;
         uint8_t *data = su_segments_next(&segments, &size);
@@ -318,8 +320,8 @@ static void take(struct se_port *port, const struct su_received *received, enum 
         if (conn == NULL && SB_LIKELY(run.stray_owner == SE_STRAY_NONE))
             continue;
         if (SB_UNLIKELY(conn == NULL)) {
-            se_stray_pass(port, received, data, run.stray_owner);
-            break;
+            se_strays_add(&strays, port, received, data, size, run.stray_owner);
+            continue;
         }
         SB_ASSERT(rx->item_count < SE_RX_ITEMS);
         struct se_rx_item *item = &rx->items[rx->item_count];
@@ -332,6 +334,8 @@ static void take(struct se_port *port, const struct su_received *received, enum 
         if (SB_UNLIKELY(shard->early.count > 0) && conn->state == SE_CONN_NEW)
             chain_early(shard, conn, &source->path, (struct sb_bytes){data, size}, count - i - 1);
     }
+    if (SB_UNLIKELY(strays.count > 0))
+        se_strays_pass(&strays, shard);
     shard->counts.own.datagrams_in += count;
     shard->counts.own.bytes_in += received->size;
 }

@@ -15,10 +15,11 @@
 #include "proto/base/assert.h"
 #include "proto/wire/header.h"
 
-struct stray {
+struct se_stray {
     struct sb_buffer buffer; /* first: it is released by its address */
     struct su_received received;
     struct su_address bound; /* of the socket that it came to */
+    uint32_t owner;
     uint8_t data[];
 };
 
@@ -48,36 +49,62 @@ uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatch
 
 static void release(struct sb_buffer *buffer)
 {
-    free(SB_CONTAINER_OF(buffer, struct stray, buffer));
+    free(SB_CONTAINER_OF(buffer, struct se_stray, buffer));
 }
 
-static struct stray *copy(const struct se_port *port, const struct su_received *received,
-                          const uint8_t *from)
+/* Returns a copy without datagrams, with room for the rest of the buffer from `from` on. */
+static struct se_stray *begin_copy(const struct se_port *port, const struct su_received *received,
+                                   const uint8_t *from, uint32_t owner)
 {
-    uint32_t size = received->size - (uint32_t)(from - received->payload);
-    struct stray *stray = malloc(sizeof(*stray) + size);
+    uint32_t room = received->size - (uint32_t)(from - received->payload);
+    struct se_stray *stray = malloc(sizeof(*stray) + room);
     if (stray == NULL)
         return NULL;
     stray->buffer = (struct sb_buffer){.ref_count = 1, .release = release};
     stray->received = *received;
     stray->received.payload = stray->data;
-    stray->received.size = size;
-    stray->received.segment_size = SB_MIN(received->segment_size, size);
+    stray->received.size = 0;
     stray->received.buffer = &stray->buffer;
     stray->bound = port->socket.local;
-    memcpy(stray->data, from, size);
+    stray->owner = owner;
     return stray;
 }
 
-void se_stray_pass(struct se_port *port, const struct su_received *received, const uint8_t *data,
+/* Returns the copy for a shard; NULL: there is none yet. */
+static struct se_stray *find(const struct se_strays *strays, uint32_t owner)
+{
+    for (uint32_t i = strays->count; i > 0; i--)
+        if (strays->of[i - 1]->owner == owner)
+            return strays->of[i - 1];
+    return NULL;
+}
+
+/* All datagrams of a buffer but its last have one size: so have those of each copy. */
+void se_strays_add(struct se_strays *strays, struct se_port *port,
+                   const struct su_received *received, const uint8_t *data, uint32_t size,
                    uint32_t owner)
 {
-    struct spate_shard *shard = port->shard;
-    struct spate_shard *target = spate_engine_shard(shard->engine, owner);
-    struct stray *stray = copy(port, received, data);
+    struct se_stray *stray = find(strays, owner);
+    if (stray == NULL) {
+        stray = begin_copy(port, received, data, owner);
+        if (stray == NULL) {
+            port->shard->counts.own.strays_dropped++;
+            return;
+        }
+        SB_ASSERT(strays->count < SB_COUNT(strays->of));
+        strays->of[strays->count++] = stray;
+    }
+    memcpy(stray->data + stray->received.size, data, size);
+    stray->received.size += size;
+}
+
+static void pass(struct spate_shard *shard, struct se_stray *stray)
+{
+    struct spate_shard *target = spate_engine_shard(shard->engine, stray->owner);
     const struct se_post post = {.argument = stray};
     SB_ASSERT(target != NULL && target != shard);
-    if (stray == NULL || se_mpsc_push(&target->strays, &post) != 0) {
+    stray->received.segment_size = SB_MIN(stray->received.segment_size, stray->received.size);
+    if (se_mpsc_push(&target->strays, &post) != 0) {
         free(stray);
         shard->counts.own.strays_dropped++;
         return;
@@ -85,6 +112,13 @@ void se_stray_pass(struct se_port *port, const struct su_received *received, con
     shard->counts.own.strays_out++;
     if (su_wake_ring_from(&target->wake, &shard->ring))
         shard->has_rung = true;
+}
+
+void se_strays_pass(struct se_strays *strays, struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < strays->count; i++)
+        pass(shard, strays->of[i]);
+    strays->count = 0;
 }
 
 void se_strays_ring(struct spate_shard *shard)
@@ -117,7 +151,7 @@ void se_strays_take(struct spate_shard *shard)
 {
     struct se_post post;
     for (uint32_t i = 0; i < SE_STRAYS_MAX && se_mpsc_pop(&shard->strays, &post); i++) {
-        struct stray *stray = post.argument;
+        struct se_stray *stray = post.argument;
         struct se_port *port = port_at(shard, &stray->bound);
         if (port == NULL) {
             shard->counts.own.strays_dropped++;

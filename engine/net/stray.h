@@ -5,23 +5,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/config/config.h"
 #include "proto/base/compiler.h"
 
 /* Datagrams that reached another shard than that of their connection.
  *
  * With several shards, the CIDs that we issue name their shard (engine/conn/cids.h), and the kernel
  * steers by that (uring/steer.h).  While a group of sockets changes, and where the kernel cannot
- * steer, a datagram may reach the wrong shard all the same.  That shard copies it, with what
- * follows it in its GRO buffer, and passes it on by a bounded queue.  It answers nothing: its
- * Stateless Reset would not be that of the connection.
+ * steer, a datagram may reach the wrong shard all the same.  So may any but the first of a GRO
+ * buffer: the kernel joins what came between two addresses, whatever connections that belongs to,
+ * and steers by the first.  That shard copies the strays of a buffer, together for each shard that
+ * they belong to, and passes them on by a bounded queue.  It answers nothing: its Stateless Reset
+ * would not be that of the connection.
  *
  * An engine that may hand its sockets over (engine/net/handover.h) also puts a tag of its own into
  * CIDs.  A datagram with the tag of another process that lives is dropped, and counted.
  *
- * A datagram that names the shard that it has reached is none.  So each step of a buffer leaves
- * less of it, and it cannot circle. */
+ * A datagram that names the shard that it has reached is none.  So each goes one step at most. */
 
 struct se_port;
+struct se_stray;
 struct se_unmatched;
 struct spate_shard;
 struct su_received;
@@ -37,9 +40,20 @@ enum {
  * SE_STRAY_NONE. */
 uint32_t se_stray_owner(const struct spate_shard *shard, const struct se_unmatched *unmatched);
 
-/* Passes the rest of a buffer on to `owner`, from `data`, whose datagram is a stray. */
-void se_stray_pass(struct se_port *port, const struct su_received *received, const uint8_t *data,
+/* The strays of one buffer: for each shard that has some, a copy of them.  `{.count = 0}`: none. */
+struct se_strays {
+    uint32_t count;
+    struct se_stray *of[SE_SHARDS_MAX];
+};
+
+/* Copies a datagram of a buffer, which is a stray of shard `owner`.  Those of a buffer come in
+ * their order. */
+void se_strays_add(struct se_strays *strays, struct se_port *port,
+                   const struct su_received *received, const uint8_t *data, uint32_t size,
                    uint32_t owner);
+
+/* Passes the copies on to their shards. */
+void se_strays_pass(struct se_strays *strays, struct spate_shard *shard);
 
 /* Hands the doorbells of the passed buffers to the kernel, if there are any: with one system call,
  * before the shard works on its own datagrams. */

@@ -90,7 +90,7 @@
     /* Pacing by the kernel. */ \
     X(SEND, trains_timed)           /* of sends: held by the kernel until a time (SO_TXTIME) */ \
     /* Datagrams at the wrong one of the shards that share a port. */ \
-    X(SHARD, strays_out)            /* receives passed on to another shard, whole or the rest */ \
+    X(SHARD, strays_out)            /* receives passed on to another shard, whole or in part */ \
     X(SHARD, strays_in)             /* receives that another shard has passed on */ \
     X(SHARD, strays_dropped)        /* not passed on: too many waited, or the shard had ended */ \
     /* An application that blocks its shard. */ \

@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include <spate/stats.h>
 
+#include "engine/net/inherit.h"
 #include "engine/shard/shard.h"
 #include "test/support/owned.h"
 
@@ -18,6 +20,8 @@ enum {
     PATIENCE_MS = 10000,
     STRAYS = 5,
     NO_FILE = 1 << 20, /* a descriptor that nobody has */
+    MIXED = 32,        /* datagrams of a buffer for both shards in turns */
+    MIXED_SIZE = 60,
 };
 
 struct world {
@@ -28,7 +32,9 @@ struct world {
     atomic_bool has_ended;   /* the second shard */
     uint64_t dropped_at_end; /* strays that it has dropped until on_stop */
     struct spate_shard_stats stats;
-    uint64_t doorbells; /* of the shard's doorbell, together with `stats` */
+    uint64_t doorbells;      /* of the shard's doorbell, together with `stats` */
+    struct su_address bound; /* where both shards listen */
+    int listen_result;
 };
 
 static struct world world;
@@ -112,8 +118,11 @@ static void pass(struct spate_shard *shard, void *argument)
     uint8_t data[40] = {0x40};
     const struct su_received received = {
         .payload = data, .size = sizeof(data), .segment_size = sizeof(data)};
-    for (uint32_t i = 0; i < STRAYS; i++)
-        se_stray_pass(&shard->ports[0], &received, data, 1);
+    for (uint32_t i = 0; i < STRAYS; i++) {
+        struct se_strays strays = {.count = 0};
+        se_strays_add(&strays, &shard->ports[0], &received, data, sizeof(data), 1);
+        se_strays_pass(&strays, shard);
+    }
     se_strays_ring(shard);
     atomic_fetch_add(&world.done_count, 1);
 }
@@ -197,9 +206,69 @@ static void a_shard_that_has_ended_drops_strays_and_refuses_posts(void **state)
     assert_int_equal(spate_shard_busy_ns(world.shards[1]), 0);
 }
 
+static void listen_here(struct spate_shard *shard, void *argument)
+{
+    (void)argument;
+    const struct se_listen_at at = {.address = world.bound};
+    struct se_port *port = NULL;
+    world.listen_result = se_port_listen(shard, &at, &port, NULL);
+    if (world.listen_result == 0) {
+        port->listener.is_open = true; /* it stays open, but has no TLS */
+        world.bound = port->socket.local;
+    }
+    atomic_fetch_add(&world.done_count, 1);
+}
+
+/* What the kernel may join in one buffer, if a client has connections to both shards. */
+static void take_mixed(struct spate_shard *shard, void *argument)
+{
+    (void)argument;
+    static uint8_t data[MIXED * MIXED_SIZE];
+    struct se_port *port = &shard->ports[__builtin_ctzll(shard->ports_used)];
+    struct su_address nobody = world.bound; /* who gets the Stateless Resets */
+    su_address_set_port(&nobody, 9);
+    memset(data, 0, sizeof(data));
+    for (uint32_t i = 0; i < MIXED; i++) {
+        uint8_t *packet = &data[i * MIXED_SIZE];
+        packet[0] = 0x40;
+        packet[1 + SE_STRAY_CID_AT] = (uint8_t)((i + 1) % SHARDS);
+        packet[8] = (uint8_t)i;
+    }
+    struct su_received received = {.payload = data,
+                                   .size = sizeof(data),
+                                   .segment_size = MIXED_SIZE,
+                                   .peer = nobody,
+                                   .local = world.bound};
+    se_rx_take(port, &received);
+    se_strays_ring(shard);
+    atomic_fetch_add(&world.done_count, 1);
+}
+
+static void each_stray_of_a_mixed_buffer_is_passed_on_once(void **state)
+{
+    (void)state;
+    begin();
+    world.bound.v4 =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        run_on(i, listen_here);
+        assert_int_equal(world.listen_result, 0);
+    }
+    run_on(0, take_mixed);
+    for (int ms = 0; stats_of(1).strays_in == 0 && ms < PATIENCE_MS; ms++)
+        usleep(1000);
+    usleep(20000); /* were anything passed back, it would be now */
+    assert_int_equal(stats_of(0).strays_out, 1);
+    assert_int_equal(stats_of(0).strays_in, 0);
+    assert_int_equal(stats_of(1).strays_out, 0);
+    assert_int_equal(stats_of(1).strays_in, 1);
+    assert_int_equal(stats_of(1).datagrams_in, MIXED / SHARDS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        QT_TEST(owned, each_stray_of_a_mixed_buffer_is_passed_on_once),
         QT_TEST(owned, one_doorbell_wakes_a_shard_that_sleeps),
         QT_TEST(owned, a_doorbell_that_the_kernel_refuses_is_not_lost),
         QT_TEST(owned, a_shard_that_has_ended_drops_strays_and_refuses_posts),
