@@ -279,9 +279,10 @@ int spate_pool_add(struct spate_pool *pool, const struct spate_pool_peer *given,
     return 0;
 }
 
+/* From now on: the last turn may be long ago. */
 static uint64_t end_ns(const struct spate_pool *pool, uint64_t timeout_ns)
 {
-    return sb_time_add(pool->shard->now_ns, timeout_ns);
+    return sb_time_add(se_shard_clock_ns(pool->shard), timeout_ns);
 }
 
 int spate_pool_remove(struct spate_pool *pool, uint64_t peer_id, uint64_t timeout_ns)

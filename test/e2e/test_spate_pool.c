@@ -414,6 +414,26 @@ static void draining_lets_streams_finish(void **state)
     assert_int_equal(stats_of(world).connects, SERVERS * CONNS); /* none came after that */
 }
 
+/* A host may come to it long after the shard's last turn. */
+static void the_time_to_drain_begins_with_the_call(void **state)
+{
+    (void)state;
+    struct world *world = make(7);
+    struct spate_conn *conn;
+    uint64_t stream_id;
+    run_until(world, is_full);
+    assert_int_equal(spate_pool_acquire(world->pool, SPATE_POOL_ANY, &conn), 0);
+    assert_int_equal(spate_stream_open(conn, false, &stream_id), 0);
+    assert_int_equal(spate_stream_send(conn, stream_id, "good", 4, false, 0), 0);
+    run_for(world, 50 * MS);
+    usleep(1000000);
+    spate_pool_drain(world->pool, 900 * MS);
+    for (uint32_t i = 0; i < 3; i++)
+        pw_wait(&world->w->client, 0);
+    assert_int_equal(stats_of(world).conns_ready_now, 1);
+    run_until(world, is_empty);
+}
+
 static void a_shutdown_of_the_shard_ends_the_pool(void **state)
 {
     (void)state;
@@ -535,6 +555,7 @@ int main(void)
         QT_TEST(owned, a_server_that_refuses_opens_the_breaker),
         QT_TEST(owned, reports_count_and_other_connections_do_not),
         QT_TEST(owned, draining_lets_streams_finish),
+        QT_TEST(owned, the_time_to_drain_begins_with_the_call),
         QT_TEST(owned, a_shutdown_of_the_shard_ends_the_pool),
         QT_TEST(owned, a_shutdown_does_not_wait_for_the_next_look_at_a_connection),
         QT_TEST(owned, a_pool_may_go_at_any_time_before_or_after_its_engine),
