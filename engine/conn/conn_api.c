@@ -155,6 +155,7 @@ int spate_conn_migrate(struct spate_conn *conn, const struct sockaddr *local, so
     if (result != 0)
         return result;
     const struct sp_path to = {.local = port->local, .remote = conn->remote, .socket = port->index};
+    shard->now_ns = se_shard_clock_ns(shard); /* the last turn may be long ago */
     result = errno_of(sp_conn_migrate(conn->proto, &to, shard->now_ns));
     if (result != 0) {
         se_error_set(error, "the connection cannot move now: %s", strerrordesc_np(-result));

@@ -194,6 +194,24 @@ static void a_client_moves_more_often_than_there_are_sockets(void **state)
     assert_int_equal(moved.path_events[SPATE_PATH_FAILED], 0);
 }
 
+/* A host calls it when its network has changed, and that may be long after the shard's last turn:
+ * longer than the validation of a path takes. */
+static void a_client_moves_after_a_long_time_without_a_turn(void **state)
+{
+    (void)state;
+    struct got server = {0};
+    moved = (struct got){0};
+    struct pw *w = begin(&server, &moved);
+    (void)pw_connected(w);
+    pw_for(w, 50000000);
+    usleep(3500000);
+    assert_int_equal(spate_conn_migrate(w->client.conn, NULL, 0, NULL), 0);
+    moves_wanted = 1;
+    pw_for(w, 200000000);
+    assert_int_equal(moved.path_events[SPATE_PATH_FAILED], 0);
+    pw_until(w, has_moved_again);
+}
+
 static void who_cannot_move_gets_an_error(void **state)
 {
     (void)state;
@@ -221,6 +239,7 @@ int main(void)
         QT_TEST(owned, a_nat_that_forgets_its_client_costs_no_byte),
         QT_TEST(owned, a_client_moves_to_another_address_under_load),
         QT_TEST(owned, a_client_moves_more_often_than_there_are_sockets),
+        QT_TEST(owned, a_client_moves_after_a_long_time_without_a_turn),
         QT_TEST(owned, who_cannot_move_gets_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
