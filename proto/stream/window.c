@@ -20,6 +20,7 @@
  * needs.  The owner bounds `size_max` by the memory that there is. */
 
 #include "proto/base/assert.h"
+#include "proto/base/bytes.h"
 #include "proto/base/time.h"
 
 /* The delay of both ends in addition to the path's: a turn of a busy shard, a timer. */
@@ -53,9 +54,20 @@ void sp_window_consume(struct sp_window *window, uint64_t bytes)
     window->consumed += bytes;
 }
 
+/* Returns the limit of a window of `size`.  [RFC9000 16]  It goes on the wire: what is beyond the
+ * largest number there is not given.  A peer comes that far without sending as much, where windows
+ * are large: it resets streams at their limits. */
+static uint64_t limit_of(const struct sp_window *window, uint64_t size)
+{
+    return SB_MIN(window->consumed + size, SB_VARINT_MAX);
+}
+
 bool sp_window_wants_update(const struct sp_window *window)
 {
-    return window->consumed + window->size - window->limit >= SB_MAX(window->size / STEPS, 1);
+    uint64_t limit = limit_of(window, window->size);
+    if (SB_UNLIKELY(limit == SB_VARINT_MAX))
+        return window->limit < limit; /* the rest, less than a quarter perhaps */
+    return limit - window->limit >= SB_MAX(window->size / STEPS, 1);
 }
 
 /* Returns what has come, as far as the application could take it.  It falls when it could and has
@@ -94,8 +106,8 @@ uint64_t sp_window_update(struct sp_window *window, uint64_t held_bytes, uint64_
 
     uint64_t size = SB_MIN(window->size, window->size_max);
     SB_ASSERT(window->consumed + window->size >= window->limit);
-    window->limit = SB_MAX(window->limit, window->consumed + size);
-    window->size = window->limit - window->consumed;
+    window->limit = SB_MAX(window->limit, limit_of(window, size));
+    window->size = SB_MAX(size, window->limit - window->consumed);
     return window->limit;
 }
 

@@ -17,7 +17,7 @@
  * as consumed and have room in addition.  Credit is given in quarters, so at least 3/4 of the
  * window is always available.  A flow that is slow, or that pauses, keeps the
  * window that it has.  A window whose maximum has fallen meanwhile shrinks while its bytes are
- * consumed: credit that was given stays. */
+ * consumed: credit that was given stays.  No limit is beyond SB_VARINT_MAX. */
 struct sp_window {
     uint64_t limit;    /* announced to the peer: the bytes that it may send in total */
     uint64_t received; /* highest offset, or the sum of them */

@@ -192,6 +192,40 @@ static void a_stop_is_answered_with_a_reset(void **state)
     assert_true(stream == NULL || stream->recv.state >= SP_RECV_RESET);
 }
 
+/* The client resets its stream `index` at `size`, of which it has sent nothing. */
+static void reset_at_size(struct world *world, uint64_t index, uint64_t size)
+{
+    uint8_t frame[32];
+    struct sb_writer w = sb_writer_of(frame, sizeof(frame));
+    sp_frame_write_reset_stream(&w, index << 2 | SP_STREAM_IS_UNI, 0, size);
+    pair_inject(&world->pair, SP_SERVER, SP_SPACE_APP, frame, sb_writer_used(&w), PAIR_FAULT_NONE);
+    pair_pull(&world->pair, SP_SERVER);
+    size_t size_max;
+    (void)pair_flush(&world->pair, SP_SERVER, &size_max);
+}
+
+/* With the largest windows that can be configured a few frames use up all that a connection can
+ * ever count.  [RFC9000 4.1, 19.9] */
+static void the_credit_of_a_connection_ends_where_its_numbers_end(void **state)
+{
+    struct world *world = *state;
+    const uint64_t window = UINT64_C(1) << 60;
+    pair_init(&world->pair);
+    world->pair.config.stream_window_bytes = world->pair.config.stream_window_bytes_max = window;
+    world->pair.config.conn_window_bytes = world->pair.config.conn_window_bytes_max = window;
+    pair_connect(&world->pair);
+    struct sp_conn *server = pair_conn(&world->pair, SP_SERVER);
+    for (uint64_t i = 0; i < 3; i++)
+        reset_at_size(world, i, window);
+    assert_int_equal(server->window.limit, SB_VARINT_MAX);
+    reset_at_size(world, 3, window - 1);
+    assert_int_equal(server->window.consumed, SB_VARINT_MAX);
+    assert_false(server->wants_max_data);
+    assert_int_equal(server->state, SP_CONN_OPEN);
+    reset_at_size(world, 4, 1);
+    assert_int_equal(server->close.error, SP_ERR_FLOW_CONTROL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +237,7 @@ int main(void)
         QT_TEST(world, a_lower_limit_changes_nothing),
         QT_TEST(world, a_direction_keeps_its_credit_after_the_other_has_ended),
         QT_TEST(world, a_stop_is_answered_with_a_reset),
+        QT_TEST(world, the_credit_of_a_connection_ends_where_its_numbers_end),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);

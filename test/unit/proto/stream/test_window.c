@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include "proto/base/bytes.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "proto/stream/window.h"
@@ -299,6 +300,31 @@ static void using_more_than_was_received_is_our_bug(void **state)
     expect_assert_failure(sp_window_consume(&window, 6));
 }
 
+/* [RFC9000 16, 19.9]  A limit is a number of 62 bits.  What is left below the largest is given
+ * once. */
+static void the_limit_ends_at_the_largest_number_of_the_wire(void **state)
+{
+    (void)state;
+    struct sp_window window;
+    const uint64_t size = UINT64_C(1) << 60;
+    sp_window_init(&window, size, size);
+    for (uint64_t now_ns = SB_S; window.limit < SB_VARINT_MAX; now_ns += SB_S) {
+        uint64_t bytes = SB_MIN(window.limit - window.received, size / 4 + 1);
+        assert_true(sp_window_receive(&window, bytes));
+        sp_window_consume(&window, bytes);
+        assert_true(sp_window_wants_update(&window));
+        assert_in_range(sp_window_update(&window, 0, SB_MS, now_ns), size, SB_VARINT_MAX);
+        assert_int_equal(window.size, size);
+    }
+    assert_false(sp_window_wants_update(&window));
+    uint64_t rest = SB_VARINT_MAX - window.received;
+    assert_true(sp_window_receive(&window, rest));
+    sp_window_consume(&window, rest);
+    assert_false(sp_window_wants_update(&window));
+    assert_int_equal(sp_window_update(&window, 0, SB_MS, UINT64_C(100) * SB_S), SB_VARINT_MAX);
+    assert_false(sp_window_receive(&window, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_window_shrinks_when_its_maximum_falls),
         cmocka_unit_test(a_window_of_nothing_never_wants_anything),
         cmocka_unit_test(the_limit_only_rises_and_stays_in_its_bounds),
+        cmocka_unit_test(the_limit_ends_at_the_largest_number_of_the_wire),
         cmocka_unit_test(using_more_than_was_received_is_our_bug),
     };
 
