@@ -320,7 +320,8 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         conn->local_ids.own_max = (uint16_t)args->cid_count_max;
     sp_conn_streams_init(conn);
     if (args->role == SP_CLIENT) {
-        (void)!sp_conn_copy_token(conn, args->token, &handshake->token);
+        if (args->token.size <= SP_NEW_TOKEN_SIZE_MAX)
+            (void)!sp_conn_copy_token(conn, args->token, &handshake->token);
         if (args->early_params.size > 0)
             sp_conn_early_prepare(conn, args->early_params);
     }

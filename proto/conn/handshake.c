@@ -14,6 +14,7 @@
 #include "proto/conn/recovery.h"
 #include "proto/conn/space.h"
 #include "proto/conn/streams.h"
+#include "proto/conn/token.h"
 #include "proto/conn/trace.h"
 #include "proto/conn/version.h"
 #include "proto/wire/stateless.h"
@@ -439,9 +440,10 @@ static size_t initial_overhead(const struct sp_conn *conn, const struct sp_heade
 }
 
 /* [RFC9000 17.2.5, 17.2.5.1, 17.2.5.2]  The token may have any size that an Initial can carry.  It
- * belongs to this handshake, and is freed with it.  [RFC9000 8.1.3] */
-void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, const uint8_t *data,
-                      const struct sp_header *header)
+ * belongs to this handshake, and is freed with it.  [RFC9000 8.1.3]  It is copied: it would pin a
+ * receive buffer until then.  Without memory the Retry is dropped: the next Initial brings another.
+ */
+void sp_conn_on_retry(struct sp_conn *conn, const uint8_t *data, const struct sp_header *header)
 {
     struct sp_handshake *handshake = conn->handshake;
     size_t overhead = initial_overhead(conn, header);
@@ -456,14 +458,17 @@ void sp_conn_on_retry(struct sp_conn *conn, const struct sp_datagram *datagram, 
         sp_conn_drop_packet(conn, SP_PACKET_RETRY, header->size, SP_QLOG_DROP_INVALID);
         return;
     }
+    struct sb_slice token;
+    if (!sp_conn_copy_token(conn, header->token, &token)) {
+        sp_conn_drop_packet(conn, SP_PACKET_RETRY, header->size, SP_QLOG_DROP_INTERNAL);
+        return;
+    }
 
     sp_conn_trace_retry(conn, header);
     handshake->has_retry = true;
     handshake->retry_scid = header->scid;
-    sb_buffer_ref(datagram->buffer);
     sb_buffer_unref(handshake->token.buffer);
-    handshake->token = (struct sb_slice){
-        .data = header->token.data, .size = header->token.size, .buffer = datagram->buffer};
+    handshake->token = token;
     size_t size = SB_MIN(overhead + SP_RETRY_ROOM_BYTES, size_max);
     conn->datagram_size = SB_MAX(conn->datagram_size, size);
     sp_cid_remote_replace_first(&conn->remote_ids, &header->scid);

@@ -241,7 +241,7 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
     case SP_PACKET_RETRY:
         if (header->version != conn->version)
             break; /* [RFC9369 4.1] */
-        sp_conn_on_retry(conn, datagram, data, header);
+        sp_conn_on_retry(conn, data, header);
         return;
     case SP_PACKET_VERSION_NEGOTIATION:
         sp_conn_on_version_negotiation(conn, header, now_ns);

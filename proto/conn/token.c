@@ -3,7 +3,7 @@
 
 bool sp_conn_copy_token(struct sp_conn *conn, struct sb_bytes token, struct sb_slice *ret)
 {
-    if (token.size == 0 || token.size > SP_NEW_TOKEN_SIZE_MAX)
+    if (token.size == 0 || token.size > SP_COPY_SIZE_MAX)
         return false;
     uint64_t size = token.size > SP_PAGE_SIZE ? SP_COPY_SIZE_MAX : SP_PAGE_SIZE;
     struct sb_buffer *buffer =

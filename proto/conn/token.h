@@ -4,8 +4,8 @@
 
 #include "proto/conn/impl.h"
 
-/* Copies a token of NEW_TOKEN, so that it outlives the packet or the call that it came in.  Returns
- * false if it is empty or longer than SP_NEW_TOKEN_SIZE_MAX, or without memory. */
+/* Copies a token of NEW_TOKEN or of a Retry, so that it outlives the packet or the call that it
+ * came in.  Returns false if it is empty or longer than SP_COPY_SIZE_MAX, or without memory. */
 SB_MUST_USE bool sp_conn_copy_token(struct sp_conn *conn, struct sb_bytes token,
                                     struct sb_slice *ret);
 

@@ -21,16 +21,13 @@ static bool is_authentic_retry(void *context, uint32_t version, const struct sp_
     return true;
 }
 
-/* Gives the client a Retry from `scid` with a token of this size. */
-static void give_retry_of(struct conn_pair *pair, const struct sp_cid *scid, size_t token_size,
-                          bool is_authentic)
+/* Makes a Retry from `scid` with a token of this size. */
+static void make_retry(struct conn_pair *pair, const struct sp_cid *scid, size_t token_size,
+                       struct pair_packet *ret)
 {
-    static struct sp_protect_ops ops;
     static uint8_t token[PAIR_DATAGRAM_SIZE_MAX];
-    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
-    struct pair_packet packet;
-    const struct pair_packet *const packets[] = {&packet};
-    struct sb_writer w = sb_writer_of(packet.data, sizeof(packet.data));
+    const struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct sb_writer w = sb_writer_of(ret->data, sizeof(ret->data));
     sb_writer_u8(&w, SP_HEADER_LONG | SP_HEADER_FIXED | SP_PACKET_RETRY << 4);
     sb_writer_u32(&w, SP_VERSION_1);
     sb_writer_u8(&w, client->handshake->client_scid.size);
@@ -41,7 +38,18 @@ static void give_retry_of(struct conn_pair *pair, const struct sp_cid *scid, siz
     sb_writer_bytes(&w, token, token_size);
     sb_writer_bytes(&w, (const uint8_t *)"0123456789abcdef", SP_TAG_SIZE);
     assert_false(w.failed);
-    packet.size = sb_writer_used(&w);
+    ret->size = sb_writer_used(&w);
+}
+
+/* Gives it to the client. */
+static void give_retry_of(struct conn_pair *pair, const struct sp_cid *scid, size_t token_size,
+                          bool is_authentic)
+{
+    static struct sp_protect_ops ops;
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct pair_packet packet;
+    const struct pair_packet *const packets[] = {&packet};
+    make_retry(pair, scid, token_size, &packet);
     ops = qs_null_protect_ops;
     if (is_authentic)
         ops.retry_is_authentic = is_authentic_retry;
@@ -173,6 +181,74 @@ static void timeouts_begin_anew_with_a_retry(void **state)
     assert_int_equal(sp_conn_deadline_ns(client) - pair->now_ns, pto_ns);
 }
 
+static void never_released(struct sb_buffer *buffer)
+{
+    (void)buffer;
+    assert_true(false);
+}
+
+/* A receive buffer of 64 KiB is worth more than a token: a client may have many handshakes at a
+ * time with servers that say nothing after their Retry. */
+static void a_token_keeps_no_receive_buffer(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct sp_protect_ops ops = qs_null_protect_ops;
+    struct sp_cid scid = sp_cid_of((const uint8_t *)"RETRYCID", 8);
+    static const size_t token_sizes[] = {20, 600, 1320};
+    size_t size;
+    ops.retry_is_authentic = is_authentic_retry;
+    for (size_t i = 0; i < 2 * QT_COUNT(token_sizes); i++) {
+        size_t token_size = token_sizes[i / 2];
+        struct pair_packet packet;
+        struct sb_buffer buffer = {.ref_count = 1, .release = never_released};
+        pair_init(pair);
+        pair->config.datagram_size_max = 1452;
+        pair_start(pair);
+        (void)pair_flush(pair, SP_CLIENT, &size);
+        struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+        make_retry(pair, &scid, token_size, &packet);
+        const struct sp_datagram datagram = {.data = packet.data,
+                                             .size = packet.size,
+                                             .buffer = &buffer,
+                                             .path = client->path->path,
+                                             .is_transient = i % 2 == 1};
+        client->protect.ops = &ops;
+        sp_conn_receive(client, &datagram, 1, pair->now_ns);
+        client->protect.ops = &qs_null_protect_ops;
+        assert_true(client->handshake->has_retry);
+        assert_int_equal(buffer.ref_count, 1);
+        memset(packet.data, 'x', sizeof(packet.data));
+        assert_token_sent(pair, token_size, 1452);
+    }
+}
+
+/* The client sends its Initial again, and so gets another Retry. */
+static void a_retry_without_memory_for_its_token_is_dropped(void **state)
+{
+    struct conn_pair *pair = *state;
+    void *taken[1024];
+    size_t count = 0, size;
+    pair_init(pair);
+    pair_start(pair);
+    (void)pair_flush(pair, SP_CLIENT, &size);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    uint64_t memory_left = pair->memory_left;
+    pair->memory_left = 0;
+    while (count < QT_COUNT(taken) &&
+           (taken[count] = sb_pool_take_as(&pair->pools.copies.small, true)) != NULL)
+        count++;
+    give_retry(pair, 20);
+    assert_false(client->handshake->has_retry);
+    assert_int_equal(client->state, SP_CONN_OPEN);
+    assert_int_equal(client->stats.packets_dropped, 1);
+    while (count > 0)
+        sb_pool_give(&pair->pools.copies.small, taken[--count]);
+    pair->memory_left = memory_left;
+    give_retry(pair, 20);
+    assert_true(client->handshake->has_retry);
+    assert_token_sent(pair, 20, PAIR_DATAGRAM_SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +256,8 @@ int main(void)
         QT_TEST(conn_pair, retry_token_that_leaves_no_room_is_dropped),
         QT_TEST(conn_pair, retries_that_must_be_dropped_change_nothing),
         QT_TEST(conn_pair, timeouts_begin_anew_with_a_retry),
+        QT_TEST(conn_pair, a_token_keeps_no_receive_buffer),
+        QT_TEST(conn_pair, a_retry_without_memory_for_its_token_is_dropped),
     };
 
     sb_assert_handler = qt_on_assert;
