@@ -30,7 +30,7 @@ void sp_conn_streams_init(struct sp_conn *conn)
     sp_window_init(&conn->window, config->conn_window_bytes, config->conn_window_bytes_max);
     sp_stream_limits_init(&conn->limits[false], config->streams_bidi_max);
     sp_stream_limits_init(&conn->limits[true], config->streams_uni_max);
-    sp_stream_map_init(&conn->streams, conn->pools->memory);
+    sp_stream_map_init(&conn->streams, conn->pools->memory, conn->pieces.random);
 }
 
 /* Frees a closed stream that is not in the map, or makes a zombie of it. */

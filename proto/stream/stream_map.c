@@ -5,7 +5,11 @@
  *
  * It starts with the buckets inside the map and grows by a factor of GROWTH when streams
  * outnumber buckets.  Growth that finds no memory is skipped: chains become longer, nothing
- * fails.  The hash needs no key, because a peer can only count IDs up. */
+ * fails.
+ *
+ * What can be attacked: a peer counts IDs up, but it decides which streams stay open.  If it knew
+ * the buckets, it could keep those of one bucket, and each of its frames would walk over all of
+ * them.  So the factor of the hash is a secret. */
 
 #include <string.h>
 
@@ -15,11 +19,11 @@
 #define BUCKETS_MAX 65536 /* beyond, chains grow: 512 KiB per connection is enough */
 #define GROWTH      8     /* large, so that there are few steps */
 
-/* IDs of one kind are multiples of 4 apart and dense: shifting out the kind and mixing it
- * back in above spreads them evenly.  A peer cannot choose IDs, only count them up. */
+/* Multiply-shift: two IDs below 2^36 share one of n buckets with at most 2/n of all factors.
+ * (M. Dietzfelbinger et al., A reliable randomized algorithm for the closest-pair problem, 1997) */
 static uint32_t bucket_of(const struct sp_stream_map *map, uint64_t id)
 {
-    return ((uint32_t)(id >> 2) * 2654435761u + (uint32_t)(id & 3) * 0x9e37u) >> 7 & map->mask;
+    return (uint32_t)(id * map->factor >> 32) & map->mask;
 }
 
 static size_t size_of(uint32_t bucket_count)
@@ -27,9 +31,10 @@ static size_t size_of(uint32_t bucket_count)
     return (size_t)bucket_count * sizeof(struct sp_stream *);
 }
 
-void sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory)
+void sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory, uint64_t secret)
 {
-    *map = (struct sp_stream_map){.memory = memory, .mask = SP_STREAM_MAP_FEW - 1};
+    *map = (struct sp_stream_map){
+        .memory = memory, .factor = secret | 1, .mask = SP_STREAM_MAP_FEW - 1};
     map->buckets = map->few;
 }
 
@@ -52,7 +57,7 @@ void sp_stream_map_deinit(struct sp_stream_map *map)
 static void grow(struct sp_stream_map *map)
 {
     uint32_t count = GROWTH * (map->mask + 1);
-    struct sp_stream_map grown = {.memory = map->memory, .mask = count - 1};
+    struct sp_stream_map grown = {.factor = map->factor, .mask = count - 1};
     grown.buckets = map->memory->take(map->memory->context, size_of(count));
     if (grown.buckets == NULL)
         return;

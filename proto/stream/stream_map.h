@@ -19,14 +19,16 @@ enum { SP_STREAM_MAP_FEW = 16 };
 struct sp_stream_map {
     struct sb_memory *memory; /* borrowed */
     struct sp_stream **buckets;
+    uint64_t factor; /* of the hash; odd */
     uint32_t mask;
     uint32_t count;
     uint32_t popped_count; /* buckets from the first on that sp_stream_map_pop() has found empty */
     struct sp_stream *few[SP_STREAM_MAP_FEW];
 };
 
-/* Takes no memory yet. */
-void sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory);
+/* Takes no memory yet.  `secret`: random, so that a peer cannot know which streams share a bucket.
+ */
+void sp_stream_map_init(struct sp_stream_map *map, struct sb_memory *memory, uint64_t secret);
 /* The map must be empty. */
 void sp_stream_map_deinit(struct sp_stream_map *map);
 
