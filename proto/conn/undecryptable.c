@@ -22,6 +22,7 @@ static bool copy(struct sp_conn *conn, struct sp_datagram *packet)
     conn->pieces.packed_bytes += packet->size;
     packet->data = sp_copy_data(buffer);
     packet->buffer = buffer;
+    packet->is_transient = false; /* nobody wants the copy back */
     return true;
 }
 

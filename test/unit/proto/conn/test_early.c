@@ -131,6 +131,26 @@ static void a_0_rtt_packet_that_comes_before_the_whole_hello_waits(void **state)
     assert_said(pair, id, 1500);
 }
 
+/* .. in a copy, of which bytes may be kept, also if they may not of its datagram. */
+static void a_0_rtt_packet_in_a_transient_datagram_waits_as_well(void **state)
+{
+    struct conn_pair *pair = begin(state, QS_EARLY_ACCEPT);
+    struct pair_packet packets[3];
+    pair->tls_plan.hello_size = 1800;
+    pair_start(pair);
+    uint64_t id = say(pair, text, 1500, false);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(pair_take(pair, SP_CLIENT, &packets[i]));
+    pair_deliver(pair, SP_SERVER, &packets[0]);
+    pair->is_transient = true;
+    pair_deliver(pair, SP_SERVER, &packets[2]);
+    pair->is_transient = false;
+    pair_deliver(pair, SP_SERVER, &packets[1]);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->stats.packets_dropped, 0);
+    pair_carry(pair, SP_CLIENT); /* the rest, which was not sent yet */
+    assert_said(pair, id, 1500);
+}
+
 /* .. but not without a bound. */
 static void a_flood_of_0_rtt_packets_is_kept_within_bounds(void **state)
 {
@@ -491,6 +511,7 @@ int main(void)
         QT_TEST(conn_pair, bytes_of_0_rtt_are_delivered_before_the_handshake_is_complete),
         QT_TEST(conn_pair, a_late_0_rtt_packet_is_opened_after_the_handshake),
         QT_TEST(conn_pair, a_0_rtt_packet_that_comes_before_the_whole_hello_waits),
+        QT_TEST(conn_pair, a_0_rtt_packet_in_a_transient_datagram_waits_as_well),
         QT_TEST(conn_pair, a_flood_of_0_rtt_packets_is_kept_within_bounds),
         QT_TEST(conn_pair, rejected_0_rtt_is_sent_again_once),
         QT_TEST(conn_pair, rejected_0_rtt_of_a_stream_with_priority_is_sent_again),
