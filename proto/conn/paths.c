@@ -306,12 +306,14 @@ struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
 void sp_conn_on_path_challenge(struct sp_conn *conn, struct sp_conn_path *path,
                                const uint8_t data[SP_PATH_DATA_SIZE], uint64_t now_ns)
 {
-    if (path == NULL || path->state == SP_PATH_LEFT ||
-        (sp_conn_is_server(conn) && !sp_path_ensure_cid(conn, path)))
+    bool is_server = sp_conn_is_server(conn);
+    if (path == NULL || (is_server ? !sp_path_ensure_cid(conn, path) : path->state == SP_PATH_LEFT))
         return;
+    if (is_server) /* it may say that it will come back */
+        sp_path_take_back(path);
     sp_path_on_challenge(path, data);
     /* The peer will move here: its address is validated meanwhile. */
-    if (sp_conn_is_server(conn) && path->state == SP_PATH_CANDIDATE)
+    if (is_server && path->state == SP_PATH_CANDIDATE)
         (void)validate(conn, path, now_ns);
     update(conn);
 }
@@ -409,11 +411,7 @@ void sp_conn_path_follow(struct sp_conn *conn, struct sp_conn_path *path, uint64
         return;
     if (!sp_path_ensure_cid(conn, path))
         return;
-    if (path->state == SP_PATH_LEFT) { /* the peer has returned */
-        path->state = SP_PATH_CANDIDATE;
-        path->left_until_ns = 0;
-        path->was_left = false;
-    }
+    sp_path_take_back(path);
     if (path->state == SP_PATH_CANDIDATE && !validate(conn, path, now_ns))
         return; /* without memory: the next packet brings us here again */
     if (path->state == SP_PATH_CANDIDATE &&

@@ -72,6 +72,16 @@ static inline uint64_t sp_path_budget(const struct sp_conn_path *path)
     return allowed > path->bytes_out ? allowed - path->bytes_out : 0;
 }
 
+/* The peer has come back to a path that may have been left: it is a candidate again. */
+static inline void sp_path_take_back(struct sp_conn_path *path)
+{
+    if (path->state != SP_PATH_LEFT)
+        return;
+    path->state = SP_PATH_CANDIDATE;
+    path->left_until_ns = 0;
+    path->was_left = false;
+}
+
 /* A PATH_CHALLENGE came.  If too many wait, the oldest is dropped. */
 static inline void sp_path_on_challenge(struct sp_conn_path *path,
                                         const uint8_t data[SP_PATH_DATA_SIZE])

@@ -63,6 +63,19 @@ struct sp_path server_view_of(const struct sp_path *path)
     return (struct sp_path){.local = path->remote, .remote = path->local};
 }
 
+/* Returns the path by which the client gets what the server sends by `path`. */
+static struct sp_path client_view_of(const struct conn_pair *pair, const struct sp_path *path)
+{
+    const struct sp_conn *client = pair->ends[SP_CLIENT].conn;
+    struct sp_path view = server_view_of(path);
+    view.socket = 9;
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (client->paths[i] != NULL && sp_addr_equal(&client->paths[i]->path.local, &view.local) &&
+            sp_addr_equal(&client->paths[i]->path.remote, &view.remote))
+            view.socket = client->paths[i]->path.socket;
+    return view;
+}
+
 uint32_t shuttle_all(struct conn_pair *pair, bool loses_new)
 {
     const struct sp_path first = path_of(pair, SP_CLIENT);
@@ -89,8 +102,7 @@ uint32_t shuttle_all(struct conn_pair *pair, bool loses_new)
         }
         while (take(pair, SP_SERVER, &sent)) {
             any = true;
-            struct sp_path path = server_view_of(&sent.path);
-            path.socket = sp_addr_equal(&path.local, &first.local) ? 0 : 9;
+            const struct sp_path path = client_view_of(pair, &sent.path);
             give(pair, SP_CLIENT, sent.data, sent.size, &path);
         }
     }

@@ -435,6 +435,30 @@ static void a_client_moves_with_another_cid_once_the_new_path_is_proven(void **s
     assert_int_equal(take_path_events(pair, SP_SERVER, SP_PATH_PEER_MOVED), 1);
 }
 
+/* [RFC9000 8.2.2] The server has left that path, and waits for what comes late by it. */
+static void a_client_may_go_back_at_once(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *client = pair_conn(pair, SP_CLIENT);
+    struct sp_path from = path_of(pair, SP_CLIENT), to = moved_client(pair);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(sp_conn_migrate(client, &to, pair->now_ns), SP_DONE);
+        assert_int_equal(shuttle_all(pair, false), 0);
+        assert_int_equal(take_path_events(pair, SP_CLIENT, SP_PATH_MIGRATED), 1);
+        client->app.probe_count = 1; /* more than a probe */
+        assert_int_equal(shuttle_all(pair, false), 0);
+        const struct sp_path view = server_view_of(&to), left = server_view_of(&from);
+        assert_true(server_is_at(pair, &view));
+        const struct sp_conn_path *path = sp_conn_path_find(pair_conn(pair, SP_SERVER), &left);
+        assert_true(path != NULL && path->state == SP_PATH_LEFT);
+        const struct sp_path before = from;
+        from = to;
+        to = before;
+    }
+}
+
 static void a_client_stays_where_it_is_if_the_new_path_does_not_work(void **state)
 {
     struct conn_pair *pair = *state;
@@ -482,6 +506,7 @@ int main(void)
         QT_TEST(conn_pair, no_path_uses_a_cid_that_was_retired),
         QT_TEST(conn_pair, challenges_from_many_addresses_take_no_more_than_the_table),
         QT_TEST(conn_pair, a_client_moves_with_another_cid_once_the_new_path_is_proven),
+        QT_TEST(conn_pair, a_client_may_go_back_at_once),
         QT_TEST(conn_pair, a_client_stays_where_it_is_if_the_new_path_does_not_work),
         QT_TEST(conn_pair, who_may_not_move_is_told_so),
     };
