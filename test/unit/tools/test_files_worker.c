@@ -128,6 +128,52 @@ static void a_lane_is_drained_and_no_other(void **state)
     files_worker_drain(&w->worker, &w->lanes[0]); /* nothing to wait for */
 }
 
+static void note_done(struct files_job *job)
+{
+    struct job *mine = (struct job *)((char *)job - offsetof(struct job, job));
+    mine->done = ++w->done;
+}
+
+/* A stream that has failed must not make the shard wait for the blocks of others. */
+static void a_lane_that_is_given_up_waits_for_no_other(void **state)
+{
+    (void)state;
+    (void)pthread_mutex_lock(&w->gate); /* the thread is at job 0, of the other lane */
+    for (uint32_t i = 0; i < JOBS; i++) {
+        add(i, i % 2);
+        w->jobs[i].job.done = note_done;
+    }
+    files_worker_give_up(&w->worker, &w->lanes[1]);
+    assert_int_equal(w->lanes[1].pending, 0);
+    assert_int_equal(w->done, JOBS / 2);
+    assert_true(w->wakes > 0); /* it may have been the next job of the thread */
+    (void)pthread_mutex_unlock(&w->gate);
+    while (w->done < JOBS)
+        files_worker_reap(&w->worker);
+    for (uint32_t i = 0; i < JOBS; i++)
+        assert_true((w->jobs[i].worked > 0) == (i % 2 == 0));
+    assert_int_equal(w->lanes[0].pending, 0);
+    files_worker_give_up(&w->worker, &w->lanes[0]); /* nothing to give up */
+}
+
+/* The job at hand reads and writes what the lane's owner is about to free. */
+static void the_job_at_hand_of_a_lane_that_is_given_up_is_waited_for(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < JOBS; i++)
+        add(i, 0);
+    for (uint32_t i = 0; i < JOBS; i++)
+        w->jobs[i].job.done = note_done;
+    files_worker_give_up(&w->worker, &w->lanes[0]);
+    uint32_t worked = w->worked;
+    assert_int_equal(w->lanes[0].pending, 0);
+    assert_int_equal(w->done, JOBS);
+    files_worker_stop(&w->worker);
+    assert_int_equal(w->worked, worked);
+    for (uint32_t i = 0; i < JOBS; i++)
+        assert_true((w->jobs[i].worked > 0) == (i < worked));
+}
+
 /* A job whose done() drains its lane, as that of a block that failed does. */
 static void drain_in_done(struct files_job *job)
 {
@@ -168,6 +214,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_shard_is_woken_when_something_is_done, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_lane_is_drained_and_no_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_lane_that_is_given_up_waits_for_no_other, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_job_at_hand_of_a_lane_that_is_given_up_is_waited_for,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_lane_may_be_drained_when_a_job_is_done, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_worker_stops_with_jobs_that_wait, set_up, tear_down),

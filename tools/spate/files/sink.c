@@ -52,10 +52,19 @@ static void drain(struct files_sink *sink)
     sink->is_draining = was_draining;
 }
 
+/* Nobody wants the blocks that the worker has not written. */
+static void give_up_blocks(struct files_sink *sink)
+{
+    bool was_draining = sink->is_draining;
+    sink->has_ended = true;
+    sink->is_draining = true;
+    files_worker_give_up(&sink->core->worker, &sink->lane);
+    sink->is_draining = was_draining;
+}
+
 void files_sink_deinit(struct files_sink *sink)
 {
-    sink->has_ended = true;
-    drain(sink);
+    give_up_blocks(sink);
     leave_target(sink);
     for (uint32_t i = 0; i < FILES_LENT_MAX; i++)
         files_buffer_destroy(sink->core, sink->lent[i]);
@@ -80,8 +89,7 @@ void files_sink_fail(struct files_sink *sink, enum files_status status)
 {
     if (sink->has_ended)
         return;
-    sink->has_ended = true;
-    drain(sink);
+    give_up_blocks(sink);
     if (!sink->is_closed)
         (void)spate_stream_stop(sink->conn, sink->stream_id, status);
     if (sink->in_data)

@@ -87,12 +87,12 @@ static void close_file(struct files_source *source)
     source->fd = -1;
 }
 
-/* No more bytes are queued. */
+/* No more bytes are queued: blocks that were not read are not needed. */
 static void end(struct files_source *source)
 {
     struct files_want *want;
     source->has_ended = true;
-    files_worker_drain(&source->core->worker, &source->lane);
+    files_worker_give_up(&source->core->worker, &source->lane);
     close_file(source);
     files_buffer_destroy(source->core, source->batch);
     source->batch = NULL;

@@ -96,14 +96,14 @@ void files_worker_add(struct files_worker *worker, struct spate_shard *shard,
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
-/* Takes a job that is done, of one lane or, with NULL, of any.  The lock is held. */
-static struct files_job *take(struct files_worker *worker, const struct files_lane *lane)
+/* Takes the first job of one lane or, with NULL, of any.  The lock is held. */
+static struct files_job *take_from(struct files_jobs *jobs, const struct files_lane *lane)
 {
-    struct files_job *job = TAILQ_FIRST(&worker->done);
+    struct files_job *job = TAILQ_FIRST(jobs);
     while (job != NULL && lane != NULL && job->lane != lane)
         job = TAILQ_NEXT(job, link);
     if (job != NULL)
-        TAILQ_REMOVE(&worker->done, job, link);
+        TAILQ_REMOVE(jobs, job, link);
     return job;
 }
 
@@ -119,7 +119,7 @@ void files_worker_reap(struct files_worker *worker)
     struct files_job *job;
     do {
         (void)pthread_mutex_lock(&worker->lock);
-        job = take(worker, NULL);
+        job = take_from(&worker->done, NULL);
         worker->is_rung = worker->is_rung && job != NULL;
         (void)pthread_mutex_unlock(&worker->lock);
         if (job != NULL)
@@ -134,7 +134,7 @@ void files_worker_drain(struct files_worker *worker, const struct files_lane *la
         struct files_job *job;
         (void)pthread_mutex_lock(&worker->lock);
         worker->is_watched = true;
-        while ((job = take(worker, lane)) == NULL)
+        while ((job = take_from(&worker->done, lane)) == NULL)
             (void)pthread_cond_wait(&worker->done_changed, &worker->lock);
         worker->is_watched = false;
         (void)pthread_mutex_unlock(&worker->lock);
@@ -142,4 +142,16 @@ void files_worker_drain(struct files_worker *worker, const struct files_lane *la
     }
     if (has_waited) /* for others, whose jobs are done and have woken nobody */
         spate_shard_wake(worker->shard);
+}
+
+void files_worker_give_up(struct files_worker *worker, const struct files_lane *lane)
+{
+    struct files_job *job;
+    if (lane->pending == 0)
+        return;
+    (void)pthread_mutex_lock(&worker->lock);
+    while ((job = take_from(&worker->todo, lane)) != NULL)
+        TAILQ_INSERT_TAIL(&worker->done, job, link);
+    (void)pthread_mutex_unlock(&worker->lock);
+    files_worker_drain(worker, lane);
 }

@@ -68,7 +68,13 @@ void files_worker_add(struct files_worker *worker, struct spate_shard *shard,
 /* Calls done() of the jobs that are.  Call it once per turn. */
 void files_worker_reap(struct files_worker *worker);
 
-/* Waits for all jobs of a lane, and calls their done(). */
+/* Waits for all jobs of a lane, and for those of others that were handed in before, and calls their
+ * done(). */
 void files_worker_drain(struct files_worker *worker, const struct files_lane *lane);
+
+/* Gives up the jobs of a lane: those that the thread has not begun are not worked on, and their
+ * done() is called all the same.  Waits for no more than the job that the thread is at, if that is
+ * one of the lane. */
+void files_worker_give_up(struct files_worker *worker, const struct files_lane *lane);
 
 #endif
