@@ -159,6 +159,14 @@ int spate_shard_train_done(struct spate_shard *shard, uint64_t id, int error)
     return error > 0 ? -EINVAL : su_hosted_done(&shard->ring, id, error);
 }
 
+/* Returns whether times of the system's clock are in use.  Tasks (pools, messengers) count also
+ * without a timer: they have noted when they began. */
+static bool has_begun(const struct spate_shard *shard)
+{
+    return shard->counts.own.turns > 0 || shard->ports_used != 0 || shard->wheel.count > 0 ||
+           !sb_list_is_empty(&shard->tasks);
+}
+
 int spate_shard_turn_at(struct spate_shard *shard, uint64_t now_ns)
 {
     int result = claim(shard);
@@ -167,7 +175,7 @@ int spate_shard_turn_at(struct spate_shard *shard, uint64_t now_ns)
     if (now_ns == 0 || now_ns < shard->hosted.now_ns)
         return -EINVAL;
     if (shard->hosted.now_ns == 0) {
-        if (shard->counts.own.turns > 0 || shard->ports_used != 0)
+        if (has_begun(shard))
             return -EBUSY;
         shard->now_ns = now_ns;
         se_wheel_init(&shard->wheel, now_ns);

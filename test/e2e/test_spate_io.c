@@ -514,6 +514,33 @@ static void what_needs_sockets_or_threads_is_refused(void **state)
     spate_engine_destroy(engine);
 }
 
+/* A pool has noted times of the system's clock, and its timer is in the wheel. */
+static void a_pool_fixes_the_clock(void **state)
+{
+    (void)state;
+    struct net *net = make_net(change_nothing);
+    struct spate_engine *engine = make_engine(change_nothing);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    const struct spate_pool_peer peer = {
+        .size = sizeof(peer),
+        .address = (const struct sockaddr *)&net->server_at,
+        .address_size = sizeof(net->server_at),
+    };
+    struct spate_pool_options options;
+    spate_pool_options_init(&options);
+    options.tls = net->w.client.tls;
+    for (uint32_t i = 0; i < 2; i++) { /* without a server, and with one */
+        struct spate_pool *pool = NULL;
+        assert_int_equal(spate_pool_create(shard, &options, &pool, NULL), 0);
+        if (i == 1)
+            assert_int_equal(spate_pool_add(pool, &peer, NULL, NULL), 0);
+        assert_int_equal(spate_shard_turn_at(shard, 1), -EBUSY);
+        spate_pool_destroy(pool);
+    }
+    assert_int_equal(spate_shard_turn_at(shard, 1), 0);
+    spate_engine_destroy(engine);
+}
+
 static void note(struct spate_shard *shard, void *argument)
 {
     (void)shard;
@@ -560,6 +587,7 @@ int main(void)
         QT_TEST(owned, mistakes_are_told),
         QT_TEST(owned, an_engine_with_sockets_has_nothing_of_this),
         QT_TEST(owned, what_needs_sockets_or_threads_is_refused),
+        QT_TEST(owned, a_pool_fixes_the_clock),
         QT_TEST(owned, posts_make_the_descriptor_readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

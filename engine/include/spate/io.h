@@ -139,8 +139,8 @@ SPATE_API int spate_shard_train_done(struct spate_shard *shard, uint64_t id, int
  * Returns the number of events, or:
  *   -EINVAL   `now_ns` is 0, or before the last one.
  *   -EBUSY    This is the first call, but the shard goes by the system's clock already: it has
- *             listened, connected, or run a turn.  Call this first, when nothing is to be done yet.
- *             Or a turn is in progress.
+ *             listened, connected, or run a turn, or has a pool.  Call this first, when nothing is
+ *             to be done yet.  Or a turn is in progress.
  *   -ENOTSUP  The engine has sockets of its own.
  *   -EPERM    Another thread runs the shard.
  * Negative errnos of the ring are passed on, as spate_shard_turn() does.
