@@ -101,6 +101,7 @@ void su_mmsg_destroy(struct su_mmsg *mmsg)
         return;
     for (uint32_t i = 0; i < SU_MMSG_GROUPS_MAX; i++)
         free(mmsg->groups[i].shared);
+    su_mmsg_polls_forget(mmsg);
     if (mmsg->epoll_fd >= 0)
         (void)close(mmsg->epoll_fd);
     free(mmsg->uring->sq.sqes);

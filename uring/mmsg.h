@@ -24,7 +24,7 @@
  *     SENDMSG       the header must stay until the completion
  *     READ          of an eventfd
  *     ASYNC_CANCEL  of a RECVMSG, READ or POLL_ADD, by user_data
- *     POLL_ADD      once or multishot, of a plain descriptor that no other one polls
+ *     POLL_ADD      once or multishot, of a plain descriptor
  *
  * with registered files and IOSQE_CQE_SKIP_SUCCESS.  Any other operation completes with -EINVAL,
  * as in a kernel that does not support it.

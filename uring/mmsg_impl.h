@@ -58,7 +58,7 @@ struct su_mmsg_input {
 /* A POLL_ADD. */
 struct su_mmsg_poll {
     uint64_t user_data;
-    int fd;
+    int fd; /* a duplicate, owned */
     uint32_t events;
     uint32_t next; /* of the free ones */
     bool is_armed;

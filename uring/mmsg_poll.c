@@ -5,13 +5,20 @@
  *
  * In epoll's data a descriptor is known by SU_RING_FILE_COUNT_MAX + its place; below that are the
  * registered files.  One that is polled once is level-triggered and taken out with its completion;
- * a multishot one is edge-triggered and reports again when more comes, as io_uring does.  epoll
- * knows a descriptor once, so a second POLL_ADD of the same one ends with -EEXIST. */
+ * a multishot one is edge-triggered and reports again when more comes, as io_uring does.
+ *
+ * What epoll watches is a duplicate of the descriptor.  epoll forgets a file when the last
+ * descriptor of it is closed, and can be asked to forget one only by a descriptor that it was
+ * given.  So if the program closed its own while another duplicate lives, epoll would report the
+ * file for ever.  The duplicate keeps the file open until the watch is over, as io_uring does, and
+ * several of them can watch one file. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "proto/base/assert.h"
 
@@ -27,6 +34,27 @@ static int control(struct su_mmsg *mmsg, int operation, uint32_t index)
     };
     mmsg->calls++;
     return epoll_ctl(mmsg->epoll_fd, operation, poll->fd, &event) == 0 ? 0 : -errno;
+}
+
+/* Begins to watch a duplicate of `fd`.  Returns 0 or -errno. */
+static int begin(struct su_mmsg *mmsg, uint32_t index, int fd)
+{
+    struct su_mmsg_poll *poll = &mmsg->polls[index];
+    mmsg->calls++;
+    poll->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (poll->fd < 0)
+        return -errno;
+    int error = control(mmsg, EPOLL_CTL_ADD, index);
+    if (error != 0)
+        (void)close(poll->fd);
+    return error;
+}
+
+static void forget(struct su_mmsg *mmsg, uint32_t index)
+{
+    (void)control(mmsg, EPOLL_CTL_DEL, index); /* close() is not enough: the file lives on */
+    mmsg->calls++;
+    (void)close(mmsg->polls[index].fd);
 }
 
 static void put_free(struct su_mmsg *mmsg, uint32_t index)
@@ -68,12 +96,11 @@ void su_mmsg_poll_add(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
     }
     mmsg->polls[index] = (struct su_mmsg_poll){
         .user_data = sqe->user_data,
-        .fd = sqe->fd,
         .events = sqe->poll32_events,
         .is_armed = true,
         .is_multishot = (sqe->len & IORING_POLL_ADD_MULTI) != 0,
     };
-    int error = control(mmsg, EPOLL_CTL_ADD, index);
+    int error = begin(mmsg, index, sqe->fd);
     if (error == 0)
         return;
     put_free(mmsg, index);
@@ -83,7 +110,7 @@ void su_mmsg_poll_add(struct su_mmsg *mmsg, const struct io_uring_sqe *sqe)
 static void end(struct su_mmsg *mmsg, uint32_t index, int32_t result)
 {
     struct su_mmsg_poll *poll = &mmsg->polls[index];
-    (void)control(mmsg, EPOLL_CTL_DEL, index); /* fails if the program has closed it */
+    forget(mmsg, index);
     su_mmsg_complete(mmsg, poll->user_data, result, 0);
     put_free(mmsg, index);
 }
@@ -121,7 +148,7 @@ void su_mmsg_polls_forget(struct su_mmsg *mmsg)
     for (uint32_t i = 0; i < mmsg->poll_count; i++) {
         if (!mmsg->polls[i].is_armed)
             continue;
-        (void)control(mmsg, EPOLL_CTL_DEL, i);
+        forget(mmsg, i);
         put_free(mmsg, i);
     }
 }

@@ -106,9 +106,10 @@ SPATE_API int spate_ring_submit(struct spate_shard *shard, struct spate_ring_op 
 /* Watches a descriptor: reports to `handler` when it is ready.  `result` of the handler then has
  * the bits of poll(): those of `events`, and POLLERR and POLLHUP.
  *
- *   fd       A descriptor that can be polled.  It must not be closed before the watch is over.
- *            Where the backend is not io_uring, a second watch of the same descriptor ends at once
- *            with -EEXIST, and a regular file with -EPERM.
+ *   fd       A descriptor that can be polled.  If it is closed before the watch is over, its file
+ *            stays open, and the watch goes on: cancel it.  Where the backend is not io_uring, a
+ *            watch takes a descriptor more of the process (-EMFILE to the handler if there is
+ *            none), and a regular file ends with -EPERM.
  *   events   POLLIN, POLLOUT, POLLPRI, POLLRDHUP, or some of them.
  *   repeats  false: it reports once.  true: it reports that the descriptor is ready, and again
  *            whenever more comes, until it is cancelled or fails: read or write until -EAGAIN
