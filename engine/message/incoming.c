@@ -13,7 +13,8 @@
  * become a deadlock: if all memory belongs to messages that are not whole, may_grow() lets one of
  * them go on until it is whole, one that waits for no other.  Bytes of those that stand still
  * may fill the window of the connection, so that not even this one moves: then the youngest is
- * refused.
+ * refused.  A peer that has credit left and sends nothing is silent, or cannot be heard: that is no
+ * lack of memory, and nothing is refused for it.
  *
  * A whole message that waits for an earlier one of its channel is copied, so that its slices do not
  * take the credit that the earlier one needs.  Beyond receive_bytes_max it keeps them: so the
@@ -125,7 +126,7 @@ static void deliver(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
     hold_no_more(exchange);
-    messenger->has_moved = true;
+    messenger->moved_ns = messenger->shard->now_ns;
     exchange->in = SE_IN_READY;
     messenger->held_bytes += exchange->in_charged;
     messenger->counts.received++;
@@ -197,14 +198,20 @@ static void refuse(struct se_exchange *exchange, enum spate_message_error error)
         close_channel_lost(exchange->messenger);
 }
 
-/* From now on it counts as standing still: see run_stalled(). */
+/* Returns for how long nothing may move. */
+static uint64_t patience_ns(const struct spate_messenger *messenger)
+{
+    return SB_MAX(SE_MESSAGE_STALL_NS,
+                  SE_MESSAGE_STALL_RTTS * sp_conn_rtt_ns(messenger->conn->proto));
+}
+
+/* Something waits: from now on run_stalled() looks after it, if it does not yet. */
 static void arm_stall(struct spate_messenger *messenger)
 {
-    struct spate_conn_stats stats;
-    spate_conn_stats(messenger->conn, &stats);
-    uint64_t wait_ns = SB_MAX(SE_MESSAGE_STALL_NS, SE_MESSAGE_STALL_RTTS * stats.rtt_smoothed_ns);
-    messenger->stall_ns = sb_time_add(messenger->shard->now_ns, wait_ns);
-    messenger->has_moved = false;
+    if (messenger->stall_ns != SB_NEVER)
+        return;
+    messenger->moved_ns = messenger->shard->now_ns;
+    messenger->stall_ns = sb_time_add(messenger->moved_ns, patience_ns(messenger));
 }
 
 /* A whole message has to wait for earlier ones of its channel.  The peer knows that it has arrived,
@@ -218,8 +225,7 @@ static void hold(struct se_exchange *exchange)
         return;
     exchange->holds_slices = true;
     messenger->slices_held++;
-    if (messenger->stall_ns == SB_NEVER)
-        arm_stall(messenger);
+    arm_stall(messenger);
 }
 
 static void whole(struct se_exchange *exchange)
@@ -338,29 +344,39 @@ static void settle_fresh(struct se_exchange *exchange)
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
 }
 
-static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
+/* Finds the message that waits and began last, or returns NULL. */
+static struct se_exchange *youngest_waiting(const struct spate_messenger *messenger)
 {
     struct se_exchange *youngest = NULL;
-    uint32_t count = 0;
+    SB_LIST_EACH(link, &messenger->incoming) {
+        struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
+        if (exchange->in == SE_IN_WAITING)
+            youngest = exchange;
+    }
+    return youngest;
+}
+
+/* Whether the peer cannot go on, or does not, is known by its credit: an outage of the path looks
+ * like silence, and leaves credit. */
+static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
+{
     if (now_ns < messenger->stall_ns)
         return;
     messenger->stall_ns = SB_NEVER;
-    SB_LIST_EACH(link, &messenger->incoming) {
-        struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
-        if (exchange->in != SE_IN_WAITING)
-            continue;
-        youngest = exchange;
-        count++;
-    }
-    if ((count == 0 && messenger->slices_held == 0) || messenger->conn == NULL)
+    if (messenger->conn == NULL)
         return;
-    bool has_moved = messenger->has_moved;
-    arm_stall(messenger);
-    if (has_moved || messenger->held_bytes > 0)
+    struct se_exchange *youngest = youngest_waiting(messenger);
+    if (youngest == NULL && messenger->slices_held == 0)
         return;
-    if (count > 0)
+    uint64_t wait_ns = patience_ns(messenger);
+    uint64_t due_ns = sb_time_add(messenger->moved_ns, wait_ns);
+    messenger->stall_ns = now_ns < due_ns ? due_ns : sb_time_add(now_ns, wait_ns);
+    if (now_ns < due_ns || messenger->held_bytes > 0 ||
+        sp_conn_unused_credit(messenger->conn->proto) >= SE_MESSAGE_CREDIT_LEAST)
+        return;
+    if (youngest != NULL)
         refuse(youngest, SPATE_MESSAGE_ERROR_BUSY);
-    else if (sp_conn_unused_credit(messenger->conn->proto) < SE_MESSAGE_CREDIT_LEAST)
+    else
         spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY,
                          "too many messages wait for another one");
 }
@@ -496,7 +512,8 @@ void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *
     if (is_incomplete(exchange) && exchange->lent != NULL &&
         !extend(exchange, event->u.placed.data, event->u.placed.size))
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
-    exchange->messenger->has_moved |= event->u.placed.size > 0;
+    if (event->u.placed.size > 0)
+        exchange->messenger->moved_ns = exchange->messenger->shard->now_ns;
     if (event->u.placed.is_returned) {
         if (!exchange->lent_has_segment)
             se_message_buffer_free(exchange->messenger, exchange->lent);

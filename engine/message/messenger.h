@@ -34,8 +34,9 @@ enum {
 };
 
 #define SE_MESSAGE_FRESH_NS UINT64_C(1000000)
-/* Nothing moves for so long although nothing can be released: somebody must give way.  Longer than
- * it takes to send a lost packet again, also on a path of this many round trips. */
+/* Nothing moves for so long although nothing can be released, and the peer has used its credit up:
+ * somebody must give way.  Longer than it takes to send a lost packet again, also on a path of this
+ * many round trips. */
 #define SE_MESSAGE_STALL_NS   UINT64_C(250000000)
 #define SE_MESSAGE_STALL_RTTS 8
 /* Credit of the connection with which the peer cannot go on: less than a packet is left. */
@@ -139,8 +140,8 @@ struct spate_messenger {
     bool has_room;        /* ROOM is to be reported */
     bool has_waiting;     /* one may be WAITING */
     bool has_made_room;
-    bool has_moved;    /* something was placed or delivered since stall_ns was set */
-    uint64_t stall_ns; /* when waiting ones are given up; SB_NEVER: they get on, or none waits */
+    uint64_t moved_ns; /* when something was placed or delivered last, or one began to wait */
+    uint64_t stall_ns; /* when those that wait are looked at; SB_NEVER: none waits */
     bool is_destroyed; /* the application has; it lives on until the connection has ended */
     uint64_t conn_id;
     uint64_t armed_ns; /* what the timer is set to */

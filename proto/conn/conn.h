@@ -583,11 +583,11 @@ uint64_t sp_conn_held_bytes(const struct sp_conn *conn);
 
 /* Returns the credit that the peer has left, as far as its packets show.  [RFC9000 4.1] */
 uint64_t sp_conn_unused_credit(const struct sp_conn *conn);
-
+/* Returns the smoothed round-trip time of the path in use.  [RFC9002 5.3] */
+uint64_t sp_conn_rtt_ns(const struct sp_conn *conn);
 /* Returns the bytes that the connection occupies in the pools: itself, its streams, the records of
  * what it has queued, sent and received.  What TLS and the keys take is not among them.  O(1). */
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn);
-
 void sp_conn_stats(const struct sp_conn *conn, struct sp_stats *ret);
 
 /* Returns how long after it was sent the largest packet of the last ACK was acknowledged, once; 0

@@ -34,6 +34,11 @@ uint64_t sp_conn_unused_credit(const struct sp_conn *conn)
     return conn->window.limit - conn->window.received;
 }
 
+uint64_t sp_conn_rtt_ns(const struct sp_conn *conn)
+{
+    return conn->loss.path->rtt.smoothed_ns;
+}
+
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
 {
     const struct sp_stores *stores = &conn->stores;

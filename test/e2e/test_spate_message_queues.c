@@ -210,6 +210,72 @@ static void messages_behind_one_that_never_comes_end_the_connection(void **state
     assert_in_range(most, 64 << 10, (64 << 10) + BEHIND_SIZE + WINDOW + UNDER_WAY * FIRST_BUFFER);
 }
 
+/* ---- nothing moves ---- */
+
+/* Messages of which none is whole, more than the server takes, with a peer that has no messenger:
+ * of the first one comes `first_size`, of each further one `size`, and no end. */
+static struct mw *standing_world(uint32_t count, size_t first_size, size_t size)
+{
+    static uint8_t data[1 << 20];
+    struct mw *world = mw_make_with(small_window, NULL);
+    world->server.options.receive_bytes_max = 64 << 10;
+    world->client.is_plain = true;
+    mw_connect_both(world);
+    memcpy(data + 1, mw_pattern, sizeof(data) - 1); /* after the header */
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t id;
+        assert_int_equal(spate_stream_open(world->conn, true, &id), 0);
+        assert_int_equal(
+            spate_stream_send(world->conn, id, data, i == 0 ? first_size : size, false, 0), 0);
+    }
+    mw_until(world, mw_server_waits, 1);
+    return world;
+}
+
+/* Sends the last byte of a message of `size` bytes. */
+static void end_message(struct mw *world, uint64_t index, size_t size)
+{
+    assert_int_equal(
+        spate_stream_send(world->conn, 4 * index + 2, mw_pattern + size - 1, 1, true, 0), 0);
+}
+
+/* The path is out, or the peer does nothing: it could go on, so nothing is refused, and when it
+ * comes back it goes on where it was. */
+static void silence_refuses_no_message(void **state)
+{
+    (void)state;
+    enum { COUNT = 8, FIRST = 100000, SIZE = 40000 };
+    struct mw *world = standing_world(COUNT, FIRST, SIZE);
+    pw_for(world->w, 100 * MS);
+    uint64_t end_ns = pw_now_ns() + 1200 * MS;
+    while (pw_now_ns() < end_ns) /* the client does not run: nothing arrives */
+        pw_wait(&world->w->server, 10 * MS);
+    struct spate_messenger_stats stats = mw_stats_of(&world->server);
+    assert_int_equal(stats.refused, 0);
+    assert_int_equal(stats.incomplete_now, COUNT);
+    assert_true(stats.waiting_now > 0);
+    for (uint64_t i = 0; i < COUNT; i++)
+        end_message(world, i, i == 0 ? FIRST : SIZE);
+    mw_until(world, mw_server_has, COUNT);
+    assert_int_equal(mw_stats_of(&world->server).refused, 0);
+}
+
+/* The bytes of those that wait take all credit: the first message, which may grow, cannot. */
+static void messages_that_take_all_credit_give_way(void **state)
+{
+    (void)state;
+    enum { COUNT = 12, FIRST = 20000, SIZE = 200000 };
+    struct mw *world = standing_world(COUNT, FIRST, SIZE);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (mw_stats_of(&world->server).refused == 0 && pw_now_ns() < end_ns)
+        pw_turn(world->w);
+    assert_true(mw_stats_of(&world->server).refused > 0);
+    assert_int_equal(world->w->client.closed_count, 0);
+    end_message(world, 0, FIRST);
+    mw_until(world, mw_server_has, 1); /* it has room now */
+    assert_int_equal(world->server.seen[0].size, FIRST);
+}
+
 /* ---- deadlines ---- */
 
 static uint32_t count_fate(const struct mw_side *side, enum spate_message_fate fate)
@@ -307,6 +373,8 @@ int main(void)
         QT_TEST(owned, a_missing_message_of_a_channel_does_not_end_a_small_receiver),
         QT_TEST(owned, messages_behind_a_late_one_wait_for_it),
         QT_TEST(owned, messages_behind_one_that_never_comes_end_the_connection),
+        QT_TEST(owned, silence_refuses_no_message),
+        QT_TEST(owned, messages_that_take_all_credit_give_way),
         QT_TEST(owned, what_is_late_is_given_up_and_the_next_ones_arrive),
         QT_TEST(owned, what_is_in_time_does_not_expire),
         QT_TEST(owned, small_messages_of_a_turn_share_packets),

@@ -63,13 +63,15 @@ struct spate_messenger_options {
     uint64_t message_size_max;
     /* Memory of received messages that are not whole yet, or that were not released.  At the limit
      * the peer's flow control holds further bytes back.  If no whole message is there to be
-     * released, one message may still grow, so that it is passed by message_size_max at most; if
-     * nothing moves for 250 ms, or for 8 round trips where those take longer, the message that
-     * began last is refused: BUSY.  Each message may have a first buffer of 16 KiB in any case, and
-     * small messages that are whole are held as slices beyond the limit: the connection's window
-     * bounds them.  Unreliable messages need no credit: those that come at the limit are dropped,
-     * and counted in `refused`.
-     * Default 64 MiB; 64 KiB to 1 TiB. */
+     * released, one message may still grow, so that it is passed by message_size_max at most.  If
+     * others use up the peer's credit, so that this one cannot go on, and nothing moves for 250 ms,
+     * or for 8 round trips where those take longer, the message that began last is refused: BUSY.
+     * Silence is no reason: as long as the peer has credit, in an outage of the path too, messages
+     * wait for it, until the connection ends by its idle timeout or a deadline of the sender's
+     * passes.  Each message may have a first buffer of 16 KiB in any case, and small messages that
+     * are whole are held as slices beyond the limit: the connection's window bounds them.
+     * Unreliable messages need no credit: those that come at the limit are dropped, and counted in
+     * `refused`. Default 64 MiB; 64 KiB to 1 TiB. */
     uint64_t receive_bytes_max;
     /* Bytes of messages that were sent and not acknowledged.  At the limit spate_message_send()
      * returns -EAGAIN; a single message may be larger.  Default 16 MiB; 1 to 1 TiB. */
