@@ -254,6 +254,7 @@ static void init_packets(struct sp_conn *conn, const struct sp_conn_args *args, 
     conn->loss.peer_is_validating = args->role == SP_CLIENT;
     conn->loss.idle_since_ns = now_ns;
     conn->loss.qlog = conn->qlog;
+    conn->skip_at_pn = SP_SKIP_FIRST;
     conn->pieces = (struct sp_piece_store){.pool = &conn->pools->pieces,
                                            .copies = &conn->pools->copies,
                                            .holding = conn->pieces.holding,

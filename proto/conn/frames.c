@@ -64,8 +64,10 @@ static enum sp_err on_ack(struct sp_conn *conn, struct sp_packet *packet,
     enum sp_err err =
         sp_loss_on_ack(&conn->loss, packet->space, ack, ack_delay_ns(conn, ack->delay),
                        sp_packet_arrived_ns(packet, now_ns), &outcome);
-    if (err != SP_OK)
+    if (SB_UNLIKELY(err != SP_OK)) { /* the ranges before the bad one were processed */
+        sp_conn_free_frames(conn, outcome.acked);
         return err;
+    }
     conn->stats.acks_in++;
 
     /* [RFC9001 6.1] Our key phase is confirmed by an ACK of a packet sent in it. */

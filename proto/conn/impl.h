@@ -234,6 +234,8 @@ struct sp_conn {
     struct sp_conn_space app;                /* spaces[SP_SPACE_APP] */
     struct sp_keyphase keys;
     struct sp_loss loss;
+    uint64_t skip_at_pn; /* see sp_conn_skip_number(): the next train comes to it from here on */
+    uint32_t skip_span;  /* the skipped number is one of so many; 0: none was chosen yet */
     struct sp_ack_request ack_request;
     struct sp_ack_lag ack_lag; /* of our ACKs in the application space */
     struct sp_ack_wish ack_wish;

@@ -253,6 +253,23 @@ static void frame_lost(struct sp_conn *conn, enum sp_space space, const struct s
     }
 }
 
+/* ---- Skipped numbers ---- */
+
+/* [RFC9000 21.4] At random, so that the peer cannot know which, and the farther apart the longer
+ * the connection lives: the peer answers each hole with an ACK at once, and its ACKs have one range
+ * more for a round trip.  A connection of few packets draws no random number. */
+void sp_conn_skip_number(struct sp_conn *conn)
+{
+    uint32_t random;
+    if (conn->skip_span != 0 && !sp_loss_skip(&conn->loss))
+        return; /* in one of the next trains */
+    conn->skip_span = conn->skip_span == 0
+                          ? SP_SKIP_SPAN_MIN
+                          : SB_MIN(2 * conn->skip_span, (uint32_t)SP_SKIP_SPAN_MAX);
+    conn->host.random(conn->host.context, &random, sizeof(random));
+    conn->skip_at_pn = conn->loss.app.sent.next_pn + 1 + random % conn->skip_span;
+}
+
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome, uint64_t now_ns)
 {

@@ -4,6 +4,8 @@
 
 #include "proto/conn/impl.h"
 
+/* Skips a packet number, if it is time to, and decides when the next one is skipped. */
+void sp_conn_skip_number(struct sp_conn *conn);
 void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
                         const struct sp_loss_outcome *outcome, uint64_t now_ns);
 /* Takes packets of `space` out of flight and frees their frames.  Ends when none is left, or when

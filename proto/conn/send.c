@@ -449,6 +449,8 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     if (wait != SP_WAIT_NONE)
         return;
 
+    if (SB_UNLIKELY(conn->loss.app.sent.next_pn >= conn->skip_at_pn))
+        sp_conn_skip_number(conn);
     train->ecn = sp_gate_mark(conn, now_ns);
     size_t room = sp_gate_datagram_size(conn);
     uint32_t count_max = SB_MIN(train->count_max, (uint32_t)SP_TRAIN_COUNT_MAX);

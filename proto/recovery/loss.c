@@ -7,8 +7,8 @@
  * been acknowledged; on a path that reorders more than that, later: see reorder.h.  When nothing is
  * acknowledged at all, the PTO asks for probes; it declares nothing lost.
  *
- * What can be attacked: a peer acknowledges packets that it never got (optimistic ACK).  It then
- * only harms itself: it never gets that data.  An ACK of what was never sent is an error. */
+ * What can be attacked: a peer acknowledges packets that it never got (optimistic ACK).  An ACK of
+ * what was never sent is an error, and now and then a number is skipped.  [RFC9000 21.4] */
 
 #include "proto/base/assert.h"
 #include "proto/base/steps.h"
@@ -27,7 +27,7 @@ void sp_loss_init(struct sp_loss *loss, struct sp_loss_space handshake_spaces[SP
         *space = (struct sp_loss_space){0};
         loss->spaces[i] = space;
         sp_sent_init(&space->sent, blocks);
-        space->largest_acked = SB_VARINT_NONE;
+        space->largest_acked = space->skipped_pn = SB_VARINT_NONE;
         space->loss_at_ns = SB_NEVER;
     }
 }
@@ -39,15 +39,6 @@ static void grant_burst(struct sp_loss *loss, uint64_t acked_bytes, uint64_t now
     uint64_t left = loss->path->burst_at_ns == now_ns ? loss->path->burst_bytes : 0;
     loss->path->burst_bytes = SB_MAX(left + 2 * acked_bytes, sp_cc_cwnd_initial(&loss->path->cc));
     loss->path->burst_at_ns = now_ns;
-}
-
-uint64_t sp_loss_burst(const struct sp_loss *loss, uint64_t now_ns)
-{
-    if (loss->path->cc.in_flight_bytes > 0)
-        return loss->path->burst_bytes;
-    /* No ACK will come that could grant one. */
-    uint64_t left = loss->path->burst_at_ns == now_ns ? loss->path->burst_bytes : 0;
-    return SB_MAX(left, sp_cc_cwnd_initial(&loss->path->cc));
 }
 
 static void take_burst(struct sp_loss *loss, uint64_t bytes, uint64_t now_ns)
@@ -177,8 +168,8 @@ static void look_for_late(struct sp_loss *loss, const struct ack_work *work,
     const struct sp_sent_packet *packet = &block->packets[i];
     if (SB_UNLIKELY(block->first_pn + i < work->late_end) && packet->path == loss->path->index)
         sp_reorder_on_late(&loss->path->reorder, packet->sent_ns,
-                           work->late_end - 1 - (block->first_pn + i), &loss->path->rtt,
-                           work->now_ns);
+                           sp_loss_distance(work->space, block->first_pn + i, work->late_end - 1),
+                           &loss->path->rtt, work->now_ns);
 }
 
 /* Works off packets of a block that were in flight: `bits`, which are not empty.  Returns the next
@@ -256,7 +247,8 @@ static SB_NEVER_INLINE void take_losses_back(struct sp_loss *loss, const struct 
         if (count == 0)
             continue;
         loss->spurious_count += count;
-        sp_reorder_on_late(&path->reorder, sent_ns, loss->app.largest_acked - pn, &path->rtt,
+        sp_reorder_on_late(&path->reorder, sent_ns,
+                           sp_loss_distance(&loss->app, pn, loss->app.largest_acked), &path->rtt,
                            work->now_ns);
     }
     if (sp_reorder_take_undo(&path->reorder))
@@ -266,6 +258,7 @@ static SB_NEVER_INLINE void take_losses_back(struct sp_loss *loss, const struct 
 /* ---- Losses ---- */
 
 struct loss_work {
+    const struct sp_loss_space *space;
     struct sp_sent_frame **tail;
     uint64_t now_ns;
     uint64_t newest_sent_ns; /* of the lost packets in flight; 0: none */
@@ -283,7 +276,7 @@ static void extend_run(struct sp_loss *loss, struct loss_work *work, uint64_t pn
 {
     if (pn != work->run_next_pn)
         work->run_first_ns = SB_NEVER;
-    work->run_next_pn = pn + 1;
+    work->run_next_pn = sp_loss_number_after(work->space, pn);
 
     /* Only what was sent after the first RTT sample counts. */
     if (!packet->is_eliciting || packet->path != loss->path->index ||
@@ -308,7 +301,7 @@ static void lose_bytes(struct sp_loss *loss, struct loss_work *work, uint64_t pn
         path->large_lost_count++;
     work->bytes += packet->size;
     work->range_count += pn != work->range_next_pn || work->range_count == 0;
-    work->range_next_pn = pn + 1;
+    work->range_next_pn = sp_loss_number_after(work->space, pn);
     work->newest_sent_ns = SB_MAX(work->newest_sent_ns, packet->sent_ns);
 }
 
@@ -345,7 +338,8 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
                                         uint64_t pn, uint64_t now_ns, uint64_t heard_ns,
                                         struct sp_loss_outcome *ret)
 {
-    struct loss_work work = {.tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
+    struct loss_work work = {
+        .space = space, .tail = &ret->lost, .now_ns = now_ns, .run_first_ns = SB_NEVER};
     struct sp_reorder *reorder = &loss->path->reorder;
     uint64_t ack_delay_ns = loss->peer_delays_late ? loss->peer_ack_delay_ns_max : 0;
     uint64_t delay_ns =
@@ -357,7 +351,7 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
          packet = sp_sent_next(&space->sent, pn + 1, false, &pn)) {
         SB_STEP();
         uint64_t lost_at_ns = sb_time_add(packet->sent_ns, delay_ns);
-        bool is_distant = space->largest_acked - pn >= distance;
+        bool is_distant = sp_loss_distance(space, pn, space->largest_acked) >= distance;
         if (lost_at_ns > heard_ns && !is_distant) {
             space->loss_at_ns = lost_at_ns;
             break;
@@ -395,15 +389,6 @@ static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t n
         detect_from(loss, space, pn, now_ns, heard_ns, ret);
 }
 
-/* A scalable controller needs marks, and only a scalable one may send ECT(1).  [RFC9331 4.3] */
-static void watch_l4s(struct sp_loss_path *path)
-{
-    if (path->ecn.state == SP_ECN_FAILED && path->cc.ops->is_l4s)
-        sp_cc_leave_l4s(&path->cc);
-    if (!path->cc.ops->is_l4s)
-        sp_ecn_leave_l4s(&path->ecn);
-}
-
 /* Returns the number of new CE marks that the ACK reports for the path in use. */
 static uint64_t on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
                               const struct sp_frame_ack *ack)
@@ -414,8 +399,21 @@ static uint64_t on_ecn_counts(struct sp_loss *loss, const struct ack_work *work,
     }
     uint64_t count = sp_ecn_on_ack(&loss->path->ecn, &work->space->ecn, ack, work->marked_count);
     if (SB_UNLIKELY(loss->path->ecn.mark == SP_ECN_ECT1))
-        watch_l4s(loss->path);
+        sp_loss_path_watch_l4s(loss->path);
     return count;
+}
+
+static void on_marks(struct sp_loss *loss, const struct ack_work *work, uint64_t count)
+{
+    struct sp_cc_loss mark = {
+        .sent_ns = work->largest_sent_ns,
+        .now_ns = work->now_ns,
+        .rtt = &loss->path->rtt,
+        .ce_count = (uint32_t)SB_MIN(count, (uint64_t)UINT32_MAX),
+        .is_ecn = true,
+    };
+    sp_cc_on_lost(&loss->path->cc, &mark);
+    sp_reorder_on_final(&loss->path->reorder, work->now_ns);
 }
 
 enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
@@ -448,8 +446,11 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
         take_losses_back(loss, ack, &work);
     uint64_t in_flight_bytes = loss->path->cc.in_flight_bytes;
     struct sp_ack_range range;
-    for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);)
+    for (struct sp_ack_walk walk = sp_ack_walk_of(ack); sp_ack_next(&walk, &range);) {
+        if (SB_UNLIKELY(s->skipped_pn - range.smallest <= range.largest - range.smallest))
+            return SP_ERR_PROTOCOL_VIOLATION;
         ack_range(loss, &work, range);
+    }
     if (!work.any)
         return SP_OK;
     ret->acked_any = true;
@@ -469,17 +470,8 @@ enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
     }
     /* [RFC9000 13.4.2.1] The counts of an older ACK may be lower. */
     uint64_t ce_count = has_moved ? on_ecn_counts(loss, &work, ack) : 0;
-    if (ce_count > 0) {
-        struct sp_cc_loss mark = {
-            .sent_ns = work.largest_sent_ns,
-            .now_ns = arrived_ns,
-            .rtt = &loss->path->rtt,
-            .ce_count = (uint32_t)SB_MIN(ce_count, (uint64_t)UINT32_MAX),
-            .is_ecn = true,
-        };
-        sp_cc_on_lost(&loss->path->cc, &mark);
-        sp_reorder_on_final(&loss->path->reorder, arrived_ns);
-    }
+    if (ce_count > 0)
+        on_marks(loss, &work, ce_count);
 
     if (!loss->is_pacing)
         grant_burst(loss, sums.bytes, arrived_ns);

@@ -24,7 +24,8 @@
  * frames in those packets comes out as two lists, to be worked off by the caller. */
 struct sp_loss_space {
     struct sp_sent sent;
-    uint64_t largest_acked;     /* SB_VARINT_NONE: none yet */
+    uint64_t largest_acked; /* SB_VARINT_NONE: none yet */
+    uint64_t skipped_pn;    /* no packet had that number, see sp_loss_skip(); or SB_VARINT_NONE */
     uint64_t last_eliciting_ns; /* when the last ack-eliciting packet left */
     struct sp_ecn_space ecn;
     uint64_t loss_at_ns; /* SB_NEVER, or when the next packet counts as lost */
@@ -98,6 +99,20 @@ static inline uint32_t sp_loss_space_index(const struct sp_loss *loss,
     return i;
 }
 
+/* Returns how many packets have left after `pn`, up to `later_pn`. */
+static inline uint64_t sp_loss_distance(const struct sp_loss_space *space, uint64_t pn,
+                                        uint64_t later_pn)
+{
+    uint64_t numbers = later_pn - pn;
+    return numbers - (space->skipped_pn - pn < numbers);
+}
+
+/* Returns the number of the packet that left, or will leave, after `pn`. */
+static inline uint64_t sp_loss_number_after(const struct sp_loss_space *space, uint64_t pn)
+{
+    return pn + 1 + (pn + 1 == space->skipped_pn);
+}
+
 /* Records that a packet was declared lost, if anybody wants to know. */
 static inline void sp_loss_trace(const struct sp_loss *loss, const struct sp_loss_space *space,
                                  uint64_t pn, enum sp_qlog_loss cause)
@@ -131,6 +146,10 @@ struct sp_loss_outcome {
 /* Makes a path of which nothing is known.  `index` is below SP_PATHS_MAX. */
 void sp_loss_path_init(struct sp_loss_path *path, uint32_t index, const struct sp_cc_args *cc);
 
+/* Ends the use of ECT(1) where the marks fail, or the controller is not scalable: a scalable one
+ * needs them, and only such a one may send it.  [RFC9331 4.3] */
+void sp_loss_path_watch_l4s(struct sp_loss_path *path);
+
 /* `blocks` and `path`, which is the first path in use, are borrowed.  `handshake_spaces`: memory
  * for the Initial and the Handshake space, borrowed until these are discarded.  The loss must not
  * be moved. */
@@ -147,14 +166,21 @@ void sp_loss_pace(struct sp_loss *loss, uint64_t now_ns);
 /* Records that the next packet of `space` left.  sp_sent_reserve() has been called. */
 void sp_loss_on_sent(struct sp_loss *loss, enum sp_space space, struct sp_sent_packet *packet);
 
+/* Uses up the next packet number of the application space without a packet, so that a peer that
+ * acknowledges what it has not received is found out.  [RFC9000 21.4]  Returns false, and skips
+ * none, until what was sent after the number that was skipped before has been acknowledged: so one
+ * number at a time has to be remembered. */
+bool sp_loss_skip(struct sp_loss *loss);
+
 /* Does the work of sp_loss_on_sent() that is left for ack-eliciting packets which are recorded in
  * `sent` already: `bytes` of them together. */
 void sp_loss_on_sent_bytes(struct sp_loss *loss, enum sp_space space, uint64_t bytes,
                            uint64_t now_ns);
 
-/* Processes an ACK frame.  Returns SP_OK, or PROTOCOL_VIOLATION for a packet that was never sent.
- * [RFC9000 13.1]  `ack_delay_ns`: the delay that the peer reported.  `arrived_ns`: when the packet
- * with the frame arrived.  Fills `*ret` in either case. */
+/* Processes an ACK frame.  Returns SP_OK, or PROTOCOL_VIOLATION for a packet that was never sent:
+ * one of a number that is to come, or that was skipped last.  [RFC9000 13.1]  `ack_delay_ns`: the
+ * delay that the peer reported.  `arrived_ns`: when the packet with the frame arrived.  Fills
+ * `*ret` in either case. */
 SB_MUST_USE enum sp_err sp_loss_on_ack(struct sp_loss *loss, enum sp_space space,
                                        const struct sp_frame_ack *ack, uint64_t ack_delay_ns,
                                        uint64_t arrived_ns, struct sp_loss_outcome *ret);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/loss.h"
 
-/* How fast packets leave: the rate of the congestion controller, or the application's limit if
- * that is lower.  The limit is a bound on the rate of the pacer, so it costs the path of the
- * packets nothing: each batch of acknowledgments compares two numbers. */
+/* How fast packets leave, and how many at once: the rate of the congestion controller, or the
+ * application's limit if that is lower.  The limit is a bound on the rate of the pacer, so it costs
+ * the path of the packets nothing: each batch of acknowledgments compares two numbers. */
 
 #include "proto/base/compiler.h"
 
@@ -38,6 +38,15 @@ static void pace(struct sp_loss *loss, struct sp_loss_path *path, uint64_t now_n
 void sp_loss_pace(struct sp_loss *loss, uint64_t now_ns)
 {
     pace(loss, loss->path, now_ns);
+}
+
+uint64_t sp_loss_burst(const struct sp_loss *loss, uint64_t now_ns)
+{
+    if (loss->path->cc.in_flight_bytes > 0)
+        return loss->path->burst_bytes;
+    /* No ACK will come that could grant one. */
+    uint64_t left = loss->path->burst_at_ns == now_ns ? loss->path->burst_bytes : 0;
+    return SB_MAX(left, sp_cc_cwnd_initial(&loss->path->cc));
 }
 
 void sp_loss_set_limit(struct sp_loss *loss, uint64_t bytes_per_s, bool is_pacing, uint64_t now_ns)

@@ -59,3 +59,11 @@ void sp_loss_remove(struct sp_loss *loss, const struct sp_loss_path *path)
     SB_ASSERT(path != loss->path && path->cc.in_flight_bytes == 0);
     loss->paths[path->index] = NULL;
 }
+
+void sp_loss_path_watch_l4s(struct sp_loss_path *path)
+{
+    if (path->ecn.state == SP_ECN_FAILED && path->cc.ops->is_l4s)
+        sp_cc_leave_l4s(&path->cc);
+    if (!path->cc.ops->is_l4s)
+        sp_ecn_leave_l4s(&path->ecn);
+}

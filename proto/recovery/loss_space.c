@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/recovery/loss.h"
 
-/* The end of a packet number space, and what must always hold. */
+/* Skipped packet numbers, the end of a packet number space, and what must always hold. */
 
 #include "proto/base/assert.h"
 #include "proto/base/time.h"
+
+bool sp_loss_skip(struct sp_loss *loss)
+{
+    struct sp_loss_space *app = &loss->app;
+    bool is_settled = app->skipped_pn == SB_VARINT_NONE ||
+                      (app->largest_acked != SB_VARINT_NONE &&
+                       app->largest_acked > app->skipped_pn + SP_LOSS_PACKET_THRESHOLD);
+    if (is_settled)
+        app->skipped_pn = app->sent.next_pn++;
+    return is_settled;
+}
 
 /* Takes the oldest packets of a space out of flight, at most `count_max`, and returns their frames
  * and their number. */
@@ -66,6 +77,7 @@ void sp_loss_check(const struct sp_loss *loss)
             continue;
         sp_sent_check(&s->sent);
         SB_ASSERT(s->largest_acked == SB_VARINT_NONE || s->largest_acked < s->sent.next_pn);
+        SB_ASSERT(s->skipped_pn == SB_VARINT_NONE || s->skipped_pn < s->sent.next_pn);
         for (const struct sp_sent_block *b = s->sent.first; b != NULL; b = b->next)
             for (uint32_t k = 0; k < SP_SENT_BLOCK_PACKETS; k++)
                 if (b->packets[k].state == SP_SENT_OUT)

@@ -169,6 +169,16 @@ enum {
 
     /* Packet threshold before a packet counts as lost.  [RFC9002 6.1.1] */
     SP_LOSS_PACKET_THRESHOLD = 3,
+
+    /* Packet numbers of the application space before one is chosen that is skipped: short
+     * connections have none. */
+    SP_SKIP_FIRST = 64,
+
+    /* The first skipped number is one of SP_SKIP_SPAN_MIN, and each next one of twice as many: so
+     * early that a peer cannot open a large window by ACKs of what it has not got, and then so
+     * rarely that nobody sees the cost. */
+    SP_SKIP_SPAN_MIN = 64,
+    SP_SKIP_SPAN_MAX = 32768,
 };
 
 /* The peer's max_ack_delay, as far as it counts for the time that a connection closes or drains:
