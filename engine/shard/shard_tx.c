@@ -184,6 +184,8 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
         struct se_port *port = &shard->ports[train.path.socket]; /* of the path */
         if (commit(port, *slot, &train, tag_of(port, conn->index, se_id_generation(conn->id))))
             *slot = NULL;
+        if (SB_LIKELY(train.is_last))
+            return SENT_ALL;
     }
     return SENT_SOME;
 }

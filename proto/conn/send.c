@@ -423,8 +423,8 @@ static void update_key(struct sp_conn *conn)
 static void begin_train(struct sp_conn *conn, struct sp_train *train)
 {
     SB_ASSERT(train->data != NULL && train->count_max > 0);
-    train->size = train->segment_size = 0;
-    train->count = 0;
+    train->size = train->segment_size = train->count = 0;
+    train->is_last = false;
     train->path = conn->path->path;
     train->ecn = SP_ECN_NOT;
     train->depart_ns = train->depart_min_ns;
@@ -483,6 +483,8 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
     sp_mask_batch_apply(&masks, &conn->protect);
     sp_conn_account_train(conn, train);
     after_send(conn, now_ns);
+    if (train->count > 0)
+        train->is_last = conn->is_through = sp_gate_is_through(conn, now_ns);
 }
 
 /* Fills a train that departs when the pacer allows it, soon, and that the host holds until then.

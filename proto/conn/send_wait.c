@@ -143,6 +143,19 @@ static enum sp_wait reason_of(const struct sp_conn *conn, uint32_t train_count, 
     return conn->state == SP_CONN_OPEN ? open_wait(conn, train_count, now_ns) : closing_wait(conn);
 }
 
+/* What is rare, or needs a call of sp_conn_send() that sends nothing, is left to that. */
+bool sp_gate_is_through(const struct sp_conn *conn, uint64_t now_ns)
+{
+    if (conn->handshake_state < SP_HANDSHAKE_CONFIRMED ||
+        sp_gate_is_due(conn, SP_SPACE_APP, now_ns) || sp_conn_has_frames(conn, SP_SPACE_APP) ||
+        sp_pmtu_is_due(&conn->path->pmtu) || conn->wants_path_probe || !conn->path->is_valid ||
+        conn->lacks_records)
+        return false;
+    return conn->qlog == NULL && conn->ahead_ns == 0 && !conn->is_roused &&
+           !conn->keys.is_resting && conn->loss.path->cc.ops->on_app_limited == NULL &&
+           !sp_gate_is_ending(conn) && sp_gate_congestion(conn, now_ns) == SP_WAIT_NONE;
+}
+
 /* It is asked whenever a connection was served.  Mostly the sender has just seen that there was
  * nothing more to send, and the conditions need not be looked at again. */
 enum sp_wait sp_conn_last_wait(const struct sp_conn *conn, uint64_t now_ns)

@@ -129,6 +129,7 @@ struct sp_train {
     size_t size;
     size_t segment_size;
     uint32_t count;
+    bool is_last; /* there is nothing more to send now: the next one would be empty */
     enum sp_ecn ecn;
     uint64_t depart_ns; /* the host holds the train until then; now or earlier: not at all */
     struct sp_path path;

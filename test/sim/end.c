@@ -458,6 +458,9 @@ static bool send_train(struct qs_end *end)
         end->depart_ns = train.depart_ns;
     if (sent != train.count)
         qs_fail(host->trace, "%s says %u datagrams and sends %u", end->who, sent, train.count);
+    if (end->was_last && sent > 0)
+        qs_fail(host->trace, "%s sends after its last train", end->who);
+    end->was_last = train.is_last;
     qs_oracle_after_send(&end->oracle, end->conn, &train);
     if (end->oracle.address_is_valid)
         qs_oracle_path_first_is_valid(&end->paths);
@@ -468,8 +471,10 @@ static bool send_train(struct qs_end *end)
         qs_oracle_path_out(&end->paths, &train.path.remote, train.size);
     if (!host->trace->has_failed)
         launch(end, &train);
-    if (train.count > 0 && is_refused(end, train.segment_size))
+    if (train.count > 0 && is_refused(end, train.segment_size)) {
         sp_conn_on_too_large(end->conn, train.segment_size, host->clock->now_ns);
+        end->was_last = false;
+    }
     free(train.data);
     return sent > 0;
 }
@@ -478,6 +483,7 @@ static void send_all(struct qs_end *end)
 {
     struct qs_host *host = end->host;
     uint64_t now_ns = host->clock->now_ns;
+    end->was_last = false;
     for (uint32_t i = 0; !host->trace->has_failed && now_ns >= end->full_until_ns; i++) {
         if (now_ns < host->plan->faults_end_ns &&
             qs_random_chance(&host->random, host->side->socket_full_ppm)) {

@@ -72,6 +72,7 @@ struct qs_end {
     struct qs_spins spins;
     uint64_t step_count;
 
+    bool was_last;             /* the last train says that nothing follows */
     uint32_t last_train_count; /* the size of the train that sp_conn_send() left empty last */
     struct sp_send_wait wait;  /* as of the last step */
     uint64_t timer_count;      /* timers that were set */

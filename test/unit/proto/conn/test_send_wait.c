@@ -524,6 +524,29 @@ static void a_stream_that_turns_out_to_be_blocked_says_so_at_once(void **state)
     pair_deinit(&world.pair);
 }
 
+/* So a host need not ask again, and the connection waits for the same as if it had. */
+static void the_last_train_says_so(void **state)
+{
+    (void)state;
+    static uint8_t out[16 * 1500];
+    struct world world = {.role = SP_CLIENT};
+    pair_init(&world.pair);
+    connect_pair(&world);
+    struct sp_conn *conn = conn_of(&world);
+    assert_false(sp_pmtu_is_due(&conn->path->pmtu));
+    for (uint32_t i = 0; i < 2; i++) {
+        struct sp_train train = {.data = out, .capacity = sizeof(out), .count_max = 2};
+        write_bytes(&world, i == 0 ? 100 : 5000); /* that are more than two datagrams */
+        assert_true(sp_conn_send(conn, &train, world.pair.now_ns) > 0);
+        assert_int_equal(train.is_last, i == 0);
+        while (sp_conn_send(conn, &train, world.pair.now_ns) > 0)
+            assert_int_not_equal(i, 0);
+        assert_false(train.is_last);
+        assert_int_equal(ask(&world).reason, SP_WAIT_IDLE);
+    }
+    pair_deinit(&world.pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +557,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_gets_no_memory_ends_in_time),
         cmocka_unit_test(a_burst_without_pacing_waits_for_an_ack),
         cmocka_unit_test(a_stream_that_turns_out_to_be_blocked_says_so_at_once),
+        cmocka_unit_test(the_last_train_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
