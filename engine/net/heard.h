@@ -37,7 +37,8 @@ struct se_heard {
 };
 
 /* Ends the receiving of a turn that began at `now_ns`.  `is_more`: something waits still.
- * `waiting_max`: buffers that the sockets can hold.  Returns true if until_ns has moved on. */
+ * `waiting_max`: buffers that the sockets can hold; any number if nothing waits.  Returns true if
+ * until_ns has moved on. */
 static inline bool se_heard_turn(struct se_heard *heard, uint64_t now_ns, bool is_more,
                                  uint64_t waiting_max)
 {

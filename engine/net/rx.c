@@ -432,7 +432,8 @@ static void end_receiving(struct spate_shard *shard, bool is_more)
     struct se_heard *heard = &shard->heard;
     if (SB_UNLIKELY(heard->is_starved))
         heard->is_starved = is_starved(shard);
-    bool has_moved = se_heard_turn(heard, shard->now_ns, is_more, waiting_max(shard));
+    uint64_t left_max = SB_UNLIKELY(is_more || heard->is_starved) ? waiting_max(shard) : 0;
+    bool has_moved = se_heard_turn(heard, shard->now_ns, is_more, left_max);
     if (SB_UNLIKELY(se_wheel_is_holding(&shard->wheel)) && has_moved)
         se_wheel_release(&shard->wheel);
 }

@@ -83,6 +83,8 @@ void sp_cc_set_datagram_bytes(struct sp_cc *cc, uint64_t datagram_bytes)
 static bool halve_unused(struct sp_cc *cc, uint64_t now_ns)
 {
     uint64_t periods = sp_cwv_take_periods(&cc->cwv, now_ns);
+    if (SB_LIKELY(periods == 0))
+        return false;
     uint64_t floor_bytes = sp_cc_cwnd_initial(cc), before_bytes = cc->cwnd_bytes;
     for (; periods > 0 && cc->cwnd_bytes > floor_bytes; periods--) {
         cc->ssthresh_bytes = SB_MAX(cc->ssthresh_bytes, cc->cwnd_bytes / 4 * 3);

@@ -82,9 +82,10 @@ bool sp_cwv_validate(struct sp_cwv *cwv, uint64_t used_bytes, uint64_t cwnd_byte
 
 uint64_t sp_cwv_take_periods(struct sp_cwv *cwv, uint64_t now_ns)
 {
-    if (cwv->validated_ns == 0)
+    uint64_t since_ns = sb_time_since(now_ns, cwv->validated_ns);
+    if (SB_LIKELY(since_ns < SP_CWV_PERIOD_NS) || cwv->validated_ns == 0)
         return 0;
-    uint64_t count = sb_time_since(now_ns, cwv->validated_ns) / SP_CWV_PERIOD_NS;
+    uint64_t count = since_ns / SP_CWV_PERIOD_NS;
     cwv->validated_ns += count * SP_CWV_PERIOD_NS;
     return count;
 }
