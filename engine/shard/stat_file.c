@@ -83,7 +83,15 @@ static uint32_t describe_all(struct spate_stat_field *fields)
     return used;
 }
 
-static void write_head(const struct se_stat_file *file, uint32_t shard_count)
+/* Returns whether readers can see by a lock that this process lives.  The lock belongs to the open
+ * file, which the mapping keeps: so it ends with the mapping, however the process ends. */
+static bool lock(int fd)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &whole) == 0;
+}
+
+static void write_head(const struct se_stat_file *file, uint32_t shard_count, bool is_locked)
 {
     struct spate_stat_head *head = (struct spate_stat_head *)file->map;
     *head = (struct spate_stat_head){
@@ -102,6 +110,7 @@ static void write_head(const struct se_stat_file *file, uint32_t shard_count)
         .conn_size = sizeof(struct se_stat_row),
         .histogram_sub_bits = SPATE_HISTOGRAM_SUB_BITS,
         .histogram_value_bits = SPATE_HISTOGRAM_VALUE_BITS,
+        .flags = is_locked ? SPATE_STAT_LOCKED : 0,
         .field_count = describe_all((struct spate_stat_field *)(file->map + FIELDS_AT)),
     };
     (void)snprintf(head->library, sizeof(head->library), "%s", spate_version());
@@ -124,13 +133,14 @@ static int make(struct se_stat_file *file, uint32_t shard_count)
         error != 0 ? MAP_FAILED : mmap(NULL, file->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (error == 0 && map == MAP_FAILED)
         error = -errno;
+    bool is_locked = error == 0 && lock(fd);
     (void)close(fd);
     if (error != 0) {
         (void)unlink(file->path);
         return error;
     }
     file->map = map;
-    write_head(file, shard_count);
+    write_head(file, shard_count, is_locked);
     return 0;
 }
 

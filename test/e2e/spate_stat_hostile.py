@@ -31,7 +31,8 @@ SPATE, BENCH = sys.argv[1:3]
 PATIENCE_S = 20 * SLOWER
 FIELD = struct.Struct('<40s12sIII')
 FIELD_COUNT_AT, FIELDS_AT = 84, 88  # in the head
-STATE_AT, PID_AT, LIBRARY_AT, CONNS_AT = 12, 24, 48, 112
+PID_AT, STARTED_AT, LIBRARY_AT, CONNS_AT, FLAGS_AT = 24, 32, 48, 112, 132
+LOCKED = 1  # enum spate_stat_flag
 HISTOGRAM = 3  # enum spate_stat_kind
 
 
@@ -101,6 +102,21 @@ class Exporter(Killed):
         head, body = answer.split(b'\r\n\r\n', 1)
         assert int(re.search(rb'Content-Length: (\d+)', head)[1]) == len(body), head
         return int(head.split()[1]), body
+
+
+def is_up(exporter):
+    """Whether a scraper is told that the engine runs.  It gets counters then, and only then."""
+    status, body = exporter.get()
+    up = re.search(rb'^spate_up ([01])$', body, re.M)[1] == b'1'
+    assert status == 200 and (b'spate_turns_total{' in body) == up, (status, body[-500:])
+    assert up or float(re.search(rb'^spate_published_age_seconds (.*)$', body, re.M)[1]) >= 0
+    return up
+
+
+def without_age(exporter):
+    status, body = exporter.get()
+    assert status == 200
+    return re.sub(r'(?m)^spate_published_age_seconds .*', '', body.decode())
 
 
 def patched(good, at, data):
@@ -203,18 +219,18 @@ def a_file_that_is_cut_off_ends_the_reader(folder, engine):
 def fields_are_not_read_again(folder, engine):
     """What was checked is what is used: offsets that change afterwards do nothing."""
     file = folder / 'changed'
-    good = engine.file.read_bytes()
+    good = patched(engine.file.read_bytes(), FLAGS_AT, bytes(4))  # nobody has locked the copy
     file.write_bytes(good)
     fields_at, = struct.unpack_from('<Q', good, FIELDS_AT)
     count, = struct.unpack_from('<I', good, FIELD_COUNT_AT)
     with Exporter(file) as exporter:
-        status, before = exporter.get()
-        assert status == 200
+        before = without_age(exporter)
+        assert 'spate_turns_total' in before
         with open(file, 'r+b') as out:
             for index in range(count):
                 out.seek(fields_at + index * FIELD.size + 60)
                 out.write(struct.pack('<I', 0xfffffff8))
-        assert exporter.get() == (200, before)
+        assert without_age(exporter) == before
 
 
 def silent_scrapers_delay_nobody_for_long(_, engine):
@@ -302,8 +318,8 @@ def requests_that_are_none_are_answered_or_closed(_, engine):
 
 
 def an_engine_that_starts_again_is_followed(folder, _):
-    """The same path, a new file: a scraper and a screen see the new engine; between the two the
-    values of the old one are not given."""
+    """The same path, a new file: a scraper and a screen see the new engine; between the two it is
+    said that the old one has ended, and its values are not given."""
     where = folder / 'again'
     where.mkdir()
     first = Engine(where)
@@ -313,21 +329,69 @@ def an_engine_that_starts_again_is_followed(folder, _):
     with Exporter(path) as exporter, subprocess.Popen(
             [SPATE, 'stat', path, '--interval', '100'], stdout=subprocess.PIPE) as screen:
         try:
-            assert exporter.get()[0] == 200
+            assert is_up(exporter)
             first.end()
-            until(lambda: exporter.get()[0] == 503, 'it has ended')
+            until(lambda: not is_up(exporter), 'it has ended')
             read_until(screen, f'process {first.process.pid} (ended)')
             second = Engine(where)
             os.link(second.file, folder / 'next')
             os.replace(folder / 'next', path)
-            status, _ = exporter.get()
-            assert status == 200, status
+            assert is_up(exporter)
             read_until(screen, f'process {second.process.pid},')
             second.end()
         finally:
             screen.kill()
             for left in filter(None, (first, second)):
                 left.process.kill()
+
+
+def an_engine_that_is_killed_is_not_up(folder, _):
+    """Its file stays, and says nothing of its end.  One that starts again in that folder is found
+    there, and the file of the killed one, which is copied to a newer one, is not taken for it."""
+    where = folder / 'killed'
+    where.mkdir()
+    first = Engine(where)
+    second = None
+    with Exporter(where) as exporter, Exporter(first.file) as of_file, subprocess.Popen(
+            [SPATE, 'stat', where, '--interval', '100'], stdout=subprocess.PIPE) as screen:
+        try:
+            assert is_up(exporter) and is_up(of_file)
+            assert json.loads(run(where, '--json'))['state'] == 'running'
+            first.end(signal.SIGKILL)
+            assert not is_up(exporter) and not is_up(of_file)
+            assert json.loads(run(first.file, '--json'))['state'] == 'gone'
+            assert b'\nspate_up 0\n' in run(first.file, '--prometheus')
+            assert b' (gone), ' in run(where, '--once', '--interval', 100)
+            read_until(screen, f'process {first.process.pid} (gone)')
+            second = Engine(where)
+            later = struct.pack('<Q', time.time_ns() + 10**12)
+            (where / 'copy.stat').write_bytes(patched(first.file.read_bytes(), STARTED_AT, later))
+            assert is_up(exporter) and not is_up(of_file)
+            assert json.loads(run(where, '--json'))['pid'] == second.process.pid
+            read_until(screen, f'process {second.process.pid},')
+        finally:
+            screen.kill()
+            for left in filter(None, (first, second)):
+                left.process.kill()
+                left.process.wait()
+    empty = folder / 'empty'
+    empty.mkdir()
+    assert b'that folder has no file of counters' in run(empty, '--once', status=1)
+
+
+def a_process_whose_number_was_taken_is_gone(folder, engine):
+    """The lock tells, and not the number, which another process may have by now.  Of a file system
+    without locks the number tells."""
+    good = engine.file.read_bytes()
+    file = folder / 'copy'
+    for flags, pid, state in ((LOCKED, os.getpid(), 'gone'), (0, os.getpid(), 'running'),
+                              (0, 1 << 30, 'gone')):
+        data = patched(good, PID_AT, struct.pack('<Q', pid))
+        file.write_bytes(patched(data, FLAGS_AT, struct.pack('<I', flags)))
+        found = json.loads(run(file, '--json'))['state']
+        assert found == state, (flags, pid, found)
+    assert struct.unpack_from('<I', good, FLAGS_AT)[0] == LOCKED
+    assert json.loads(run(engine.file, '--json'))['state'] == 'running'
 
 
 def a_small_terminal_shows_what_fits(_, engine):
@@ -364,7 +428,8 @@ def another_user_s_process_is_not_gone(folder, engine):
     else:
         as_other = {}
     file = folder / 'other'
-    file.write_bytes(patched(engine.file.read_bytes(), PID_AT, struct.pack('<Q', 1)))
+    unlocked = patched(engine.file.read_bytes(), FLAGS_AT, bytes(4))
+    file.write_bytes(patched(unlocked, PID_AT, struct.pack('<Q', 1)))
     os.chmod(file, 0o644)
     try:
         done = subprocess.run([SPATE, 'stat', file, '--once', '--interval', '100'],
@@ -387,7 +452,9 @@ def main():
                      too_few_descriptors_make_no_busy_loop,
                      a_drip_is_cut_off, a_thousand_scrapers_are_answered,
                      requests_that_are_none_are_answered_or_closed,
-                     an_engine_that_starts_again_is_followed, a_small_terminal_shows_what_fits,
+                     an_engine_that_starts_again_is_followed,
+                     an_engine_that_is_killed_is_not_up,
+                     a_process_whose_number_was_taken_is_gone, a_small_terminal_shows_what_fits,
                      another_user_s_process_is_not_gone):
             try:
                 test(folder, engine)

@@ -26,7 +26,7 @@
 enum { INTERVAL_MS = 1000 };
 
 static const char usage_text[] =
-    "usage: spate stat FILE|PID [OPTIONS]\n"
+    "usage: spate stat FILE|FOLDER|PID [OPTIONS]\n"
     "\n"
     "Shows the counters of an engine: rates, queues, stages, connections; anew every second.  A\n"
     "program has such a file if SPATE_STAT_DIR names a folder when it starts, for example\n"
@@ -38,8 +38,10 @@ static const char usage_text[] =
     "  --prometheus         the same in Prometheus' exposition format, once\n"
     "  --listen ADDR:PORT   serves that by HTTP at /metrics, until SIGINT\n"
     "\n"
-    "A program that starts again with the same stat_file is followed.  Once it has ended,\n"
-    "scrapers get status 503.\n";
+    "Of a folder the engine that started last is shown.  An engine that starts again with the "
+    "same\n"
+    "stat_file, or in that folder, is followed.  Scrapers of one that has ended or died get\n"
+    "spate_up 0 and no counters.\n";
 
 enum what { WHAT_LIVE, WHAT_ONCE, WHAT_JSON, WHAT_PROMETHEUS, WHAT_LISTEN };
 
@@ -195,7 +197,7 @@ int stat_run(int argc, char **argv)
     if (!options_parse(&spec, argc, argv, &status))
         return status;
     if (optind + 1 != argc)
-        return message_usage("stat", "takes one file or process", NULL);
+        return message_usage("stat", "takes one file, folder or process", NULL);
     struct stat_map map;
     const char *why = stat_map_open(argv[optind], &map);
     if (why != NULL) {

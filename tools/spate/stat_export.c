@@ -89,6 +89,7 @@ void stat_write_json(const struct stat_view *view, FILE *out)
     const struct spate_stat_head *head = &view->map->head;
     fprintf(out, "{\n  \"pid\": %" PRIu64 ",\n  \"library\": ", head->pid);
     write_text(head->library, sizeof(head->library), out);
+    fprintf(out, ",\n  \"state\": \"%s\"", stat_state_name(stat_map_state(view->map)));
     fprintf(out,
             ",\n  \"started_wall_ns\": %" PRIu64 ",\n  \"started_ns\": %" PRIu64
             ",\n  \"taken_ns\": %" PRIu64 ",\n  \"torn_shards\": %" PRIu32 ",\n  \"shards\": [",
@@ -167,14 +168,32 @@ static void write_family(const struct stat_view *view, const struct spate_stat_f
     }
 }
 
+static void write_gauge(const char *name, const char *help, double value, FILE *out)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %.17g\n", name, help, name, name, value);
+}
+
+void stat_write_prometheus_life(const struct stat_view *view, FILE *out)
+{
+    const struct spate_stat_head *head = &view->map->head;
+    uint64_t published_ns = stat_view_published_ns(view);
+    bool is_up = stat_map_state(view->map) == STAT_RUNNING;
+    write_gauge("spate_up", "1: the engine runs; 0: it has ended, or its process has died.", is_up,
+                out);
+    write_gauge("spate_start_time_seconds", "When the engine was made, since 1970.",
+                (double)head->started_wall_ns / 1e9, out);
+    uint64_t since_ns = published_ns != 0 ? published_ns : head->started_ns;
+    if (view->taken_ns >= since_ns) /* otherwise the file is of another boot */
+        write_gauge("spate_published_age_seconds",
+                    "Since a shard has published last; one in which nothing happens does not.",
+                    (double)(view->taken_ns - since_ns) / 1e9, out);
+}
+
 void stat_write_prometheus(const struct stat_view *view, FILE *out)
 {
     const struct stat_map *map = view->map;
     for (uint32_t i = 0; i < map->head.field_count; i++)
         if (map->fields[i].part == SPATE_STAT_SHARD)
             write_family(view, &map->fields[i], out);
-    fprintf(out,
-            "# HELP spate_start_time_seconds When the engine was made, since 1970.\n"
-            "# TYPE spate_start_time_seconds gauge\nspate_start_time_seconds %.17g\n",
-            (double)map->head.started_wall_ns / 1e9);
+    stat_write_prometheus_life(view, out);
 }

@@ -15,4 +15,7 @@ void stat_write_json(const struct stat_view *view, FILE *out);
 /* Prometheus' text exposition format, 0.0.4.  Times are in seconds, as is usual there. */
 void stat_write_prometheus(const struct stat_view *view, FILE *out);
 
+/* The part of it that is true of an engine that runs no more: that it does not, and since when. */
+void stat_write_prometheus_life(const struct stat_view *view, FILE *out);
+
 #endif

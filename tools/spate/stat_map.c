@@ -2,6 +2,7 @@
 #include "tools/spate/stat_map.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -174,13 +175,15 @@ static const char *open_path(struct stat_map *ret)
     struct stat status;
     if (fd < 0)
         return strerror(errno);
+    ret->fd = fd;
     void *bytes = MAP_FAILED;
     bool is_file = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
     if (is_file)
         bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    (void)close(fd);
-    if (bytes == MAP_FAILED)
+    if (bytes == MAP_FAILED) {
+        stat_map_close(ret);
         return "it is no file of counters";
+    }
     const struct sigaction action = {.sa_handler = on_cut};
     (void)sigaction(SIGBUS, &action, NULL);
     ret->bytes = bytes;
@@ -193,9 +196,49 @@ static const char *open_path(struct stat_map *ret)
     return why;
 }
 
+/* ---- The newest of a folder ---- */
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* Returns whether `a` is rather to be shown than `b`: a running engine, then one that started
+ * later. */
+static bool is_newer(const struct stat_map *a, const struct stat_map *b)
+{
+    bool a_runs = stat_map_state(a) == STAT_RUNNING, b_runs = stat_map_state(b) == STAT_RUNNING;
+    return a_runs != b_runs ? a_runs : a->head.started_wall_ns > b->head.started_wall_ns;
+}
+
+static const char *open_newest(const char *folder, struct stat_map *ret)
+{
+    const struct dirent *entry;
+    DIR *entries = opendir(folder);
+    if (entries == NULL)
+        return strerror(errno);
+    while ((entry = readdir(entries)) != NULL) {
+        struct stat_map other = {.fd = -1};
+        size_t size =
+            (size_t)snprintf(other.path, sizeof(other.path), "%s/%s", folder, entry->d_name);
+        if (size >= sizeof(other.path) || !has_magic(other.path) || open_path(&other) != NULL)
+            continue;
+        bool is_better = ret->bytes == NULL || is_newer(&other, ret);
+        stat_map_close(is_better ? ret : &other);
+        if (is_better)
+            *ret = other;
+    }
+    (void)closedir(entries);
+    (void)snprintf(ret->folder, sizeof(ret->folder), "%s", folder);
+    return ret->bytes != NULL ? NULL : "that folder has no file of counters";
+}
+
 const char *stat_map_open(const char *what, struct stat_map *ret)
 {
-    *ret = (struct stat_map){.size = 0};
+    *ret = (struct stat_map){.fd = -1};
+    if (is_folder(what))
+        return open_newest(what, ret);
     if (is_number(what) && access(what, F_OK) != 0) {
         if (!find_of_process(what, ret->path, sizeof(ret->path)))
             return "that process has no file of counters: set SPATE_STAT_DIR before it starts";
@@ -210,29 +253,59 @@ void stat_map_close(struct stat_map *map)
     if (map->bytes != NULL)
         (void)munmap((void *)(uintptr_t)map->bytes, map->size);
     map->bytes = NULL;
+    if (map->fd >= 0)
+        (void)close(map->fd);
+    map->fd = -1;
     free(map->fields);
     map->fields = NULL;
 }
 
-bool stat_map_renew(struct stat_map *map)
+static bool is_same(const struct stat_map *map, dev_t device, ino_t inode)
 {
-    struct stat status;
-    if (stat(map->path, &status) != 0 ||
-        (status.st_dev == map->device && status.st_ino == map->inode))
-        return false;
-    struct stat_map other = {.size = 0};
-    memcpy(other.path, map->path, sizeof(other.path));
-    if (open_path(&other) != NULL)
-        return false; /* it is being made: the next time */
-    stat_map_close(map);
-    *map = other;
-    return true;
+    return map->device == device && map->inode == inode;
 }
 
-bool stat_map_has_ended(const struct stat_map *map)
+bool stat_map_renew(struct stat_map *map)
+{
+    struct stat_map other = {.fd = -1};
+    struct stat status;
+    if (map->folder[0] != '\0') {
+        if (stat_map_state(map) == STAT_RUNNING || open_newest(map->folder, &other) != NULL)
+            return false;
+    } else {
+        memcpy(other.path, map->path, sizeof(other.path));
+        if (stat(map->path, &status) != 0 || is_same(map, status.st_dev, status.st_ino) ||
+            open_path(&other) != NULL)
+            return false; /* it may be in the making: the next time */
+    }
+    bool is_other = !is_same(map, other.device, other.inode);
+    stat_map_close(is_other ? map : &other);
+    if (is_other)
+        *map = other;
+    return is_other;
+}
+
+/* Returns whether the process that has made the file has died.  Where its file system has no locks
+ * its number tells; one of another user cannot be sent a signal, and lives. */
+static bool is_gone(const struct stat_map *map)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if ((map->head.flags & SPATE_STAT_LOCKED) != 0 && fcntl(map->fd, F_OFD_GETLK, &lock) == 0)
+        return lock.l_type == F_UNLCK;
+    return kill((pid_t)map->head.pid, 0) != 0 && errno != EPERM;
+}
+
+enum stat_state stat_map_state(const struct stat_map *map)
 {
     const struct spate_stat_head *head = (const void *)map->bytes;
-    return __atomic_load_n(&head->state, __ATOMIC_RELAXED) == SPATE_STAT_ENDED;
+    if (__atomic_load_n(&head->state, __ATOMIC_RELAXED) == SPATE_STAT_ENDED)
+        return STAT_ENDED;
+    return is_gone(map) ? STAT_GONE : STAT_RUNNING;
+}
+
+const char *stat_state_name(enum stat_state state)
+{
+    return state == STAT_RUNNING ? "running" : state == STAT_ENDED ? "ended" : "gone";
 }
 
 /* ---- Reading ---- */
@@ -297,6 +370,16 @@ static uint64_t word_at(const uint8_t *from, uint64_t offset)
     uint64_t word;
     memcpy(&word, from + offset, sizeof(word));
     return word;
+}
+
+uint64_t stat_view_published_ns(const struct stat_view *view)
+{
+    uint64_t published_ns = 0;
+    for (uint32_t i = 0; i < view->map->head.shard_count; i++) {
+        uint64_t at_ns = stat_view_shard(view, i)->published_ns;
+        published_ns = at_ns > published_ns ? at_ns : published_ns;
+    }
+    return published_ns;
 }
 
 const struct spate_stat_shard *stat_view_shard(const struct stat_view *view, uint32_t shard)

@@ -15,26 +15,38 @@
 struct stat_map {
     const uint8_t *bytes;
     size_t size;
+    int fd;                          /* -1: not open */
     struct spate_stat_head head;     /* a copy */
     struct spate_stat_field *fields; /* a copy */
     uint64_t copy_size; /* of each shard's block: counters and connections, without histograms */
     dev_t device;       /* what the path named when it was opened */
     ino_t inode;
     char path[1024];
+    char folder[1024]; /* of which the newest file is read; "": one file is */
 };
 
-/* Opens `what`: a path, or the number of a process that has such a file.  Returns NULL, or why it
- * cannot be read: a static string.  From then on a file that is cut off under the reader ends the
- * program with a message, by SIGBUS. */
+/* Opens `what`: a path, a folder with such files, of which the engine that started last is taken,
+ * or the number of a process that has such a file.  Returns NULL, or why it cannot be read: a
+ * static string.  From then on a file that is cut off under the reader ends the program with a
+ * message, by SIGBUS. */
 const char *stat_map_open(const char *what, struct stat_map *ret);
 void stat_map_close(struct stat_map *map);
 
 /* Opens the file that has taken the place of this one, if there is one: an engine that starts again
- * makes a new file at the same path.  Returns whether `*map` is another one now. */
+ * makes a new file at the same path, or in the same folder.  Returns whether `*map` is another one
+ * now. */
 bool stat_map_renew(struct stat_map *map);
 
-/* Returns whether the engine has ended and said so: what it counted is final. */
-bool stat_map_has_ended(const struct stat_map *map);
+enum stat_state {
+    STAT_RUNNING,
+    STAT_ENDED, /* the engine has ended and said so: what it counted is final */
+    STAT_GONE,  /* its process has died without a word */
+};
+
+enum stat_state stat_map_state(const struct stat_map *map);
+
+/* "running", "ended" or "gone". */
+const char *stat_state_name(enum stat_state state);
 
 /* A copy of all shards at one time. */
 struct stat_view {
@@ -48,6 +60,9 @@ struct stat_view {
  */
 bool stat_view_take(const struct stat_map *map, struct stat_view *ret);
 void stat_view_free(struct stat_view *view);
+
+/* When a shard has published last; 0: never. */
+uint64_t stat_view_published_ns(const struct stat_view *view);
 
 /* The head of a shard's block. */
 const struct spate_stat_shard *stat_view_shard(const struct stat_view *view, uint32_t shard);

@@ -77,7 +77,8 @@ static bool is_for_metrics(const char *request)
     return strncmp(request, wanted, size) == 0 && (request[size] == ' ' || request[size] == '?');
 }
 
-/* Returns the counters as text, or NULL without memory. */
+/* Returns the counters as text, or NULL without memory.  Those of an engine that runs no more are
+ * left out: they would look like those of one in which nothing happens. */
 static char *metrics(const struct stat_map *map, size_t *ret_size)
 {
     struct stat_view view;
@@ -87,7 +88,10 @@ static char *metrics(const struct stat_map *map, size_t *ret_size)
         return NULL;
     bool is_taken = stat_view_take(map, &view);
     if (is_taken) {
-        stat_write_prometheus(&view, out);
+        if (stat_map_state(map) == STAT_RUNNING)
+            stat_write_prometheus(&view, out);
+        else
+            stat_write_prometheus_life(&view, out);
         stat_view_free(&view);
     }
     if (fclose(out) == 0 && is_taken)
@@ -106,9 +110,8 @@ static bool answer(struct scrape *scrape, struct client *client)
         status = "404 Not Found";
     } else {
         (void)stat_map_renew(scrape->map);
-        if (stat_map_has_ended(scrape->map)) /* its values would look like those of a live one */
-            status = "503 The engine has ended";
-        else if ((text = metrics(scrape->map, &size)) == NULL)
+        text = metrics(scrape->map, &size);
+        if (text == NULL)
             return false;
     }
     FILE *out = open_memstream(&client->answer, &client->size);

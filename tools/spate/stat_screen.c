@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/stat_screen.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -63,23 +61,12 @@ static double ratio(double a, double b)
     return b > 0 ? a / b : 0;
 }
 
-/* Returns when a shard has published last. */
-static uint64_t published_ns_of(const struct stat_view *view)
-{
-    uint64_t published_ns = 0;
-    for (uint32_t i = 0; i < view->map->head.shard_count; i++) {
-        uint64_t at_ns = stat_view_shard(view, i)->published_ns;
-        published_ns = at_ns > published_ns ? at_ns : published_ns;
-    }
-    return published_ns;
-}
-
 static void write_head(const struct between *b, FILE *out)
 {
     const struct spate_stat_head *head = &b->after->map->head;
-    uint64_t published_ns = published_ns_of(b->after);
-    bool is_alive = kill((pid_t)head->pid, 0) == 0 || errno == EPERM; /* another user's */
-    const char *end = stat_map_has_ended(b->after->map) ? " (ended)" : is_alive ? "" : " (gone)";
+    uint64_t published_ns = stat_view_published_ns(b->after);
+    enum stat_state state = stat_map_state(b->after->map);
+    const char *end = state == STAT_ENDED ? " (ended)" : state == STAT_GONE ? " (gone)" : "";
     double age_s = (double)(b->after->taken_ns - published_ns) / 1e9;
     fprintf(out, "process %" PRIu64 "%s, spate %.16s, %" PRIu32 " shard%s, up %.0f s, ", head->pid,
             end, head->library, head->shard_count, head->shard_count == 1 ? "" : "s",
@@ -242,7 +229,9 @@ void stat_write_screen(const struct stat_reading *before, const struct stat_read
     const struct between b = {
         .before = &before->view,
         .after = &after->view,
-        .seconds = (double)(published_ns_of(&after->view) - published_ns_of(&before->view)) / 1e9,
+        .seconds =
+            (double)(stat_view_published_ns(&after->view) - stat_view_published_ns(&before->view)) /
+            1e9,
     };
     write_head(&b, out);
     write_rates(&b, out);

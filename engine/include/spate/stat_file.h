@@ -43,6 +43,13 @@ enum spate_stat_state {
     SPATE_STAT_ENDED = 2, /* the engine was destroyed, and the file removed */
 };
 
+enum spate_stat_flag {
+    /* The process holds a write lock on the whole file (F_OFD_SETLK) as long as it has the file
+     * mapped.  A reader that finds no lock (F_OFD_GETLK) knows that the process has died, also from
+     * another PID namespace.  Without this flag the file system has no locks. */
+    SPATE_STAT_LOCKED = 1,
+};
+
 enum spate_stat_kind {
     SPATE_STAT_COUNTER = 1, /* it only rises */
     SPATE_STAT_GAUGE = 2,   /* a present value */
@@ -74,7 +81,7 @@ struct spate_stat_head {
     uint32_t conn_size;
     uint32_t histogram_sub_bits;   /* SPATE_HISTOGRAM_SUB_BITS */
     uint32_t histogram_value_bits; /* SPATE_HISTOGRAM_VALUE_BITS */
-    uint32_t reserved;
+    uint32_t flags;                /* enum spate_stat_flag */
 };
 
 struct spate_stat_field {
