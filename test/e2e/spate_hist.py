@@ -6,8 +6,10 @@ and compressed in each way that zlib has.
 usage: spate_hist.py SPATE
 """
 import base64
+import os
 import pathlib
 import re
+import resource
 import struct
 import subprocess
 import sys
@@ -191,11 +193,41 @@ def what_is_broken_is_refused(folder):
     run('paint', log, status=2)
 
 
+def a_line_of_any_length_takes_bounded_memory(folder):
+    """A gigabyte without an end of a line, of zeros and of letters, is refused at once."""
+    def limited():
+        resource.setrlimit(resource.RLIMIT_AS, (256 << 20, 256 << 20))
+
+    def said(path, **more):
+        done = subprocess.run([SPATE, 'hist', 'print', path], capture_output=True, text=True,
+                              check=False, timeout=20, preexec_fn=limited, **more)
+        return done.returncode, done.stderr
+    log = folder / 'j.hlog'
+    log.touch()
+    os.truncate(log, 1 << 30)
+    assert said(log) == (1, f'spate hist: {log}, line 1: it is longer than a histogram can be\n')
+    with subprocess.Popen(['yes', 'x' * 4000], stdout=subprocess.PIPE) as endless:
+        with subprocess.Popen(['tr', '-d', '\\n'], stdin=endless.stdout,
+                              stdout=subprocess.PIPE) as letters:
+            status, text = said('/dev/stdin', stdin=letters.stdout)
+            letters.stdout.close()
+            letters.kill()
+        endless.kill()
+    assert status == 1 and 'line 1: it is longer' in text, (status, text)
+    good = line_of(list(values_of(6, 300)), 'x')
+    log.write_text('#' + 'c' * ((1 << 20) - 1) + '\n' + good)
+    assert rows(run('print', log))['x'][0] == '300'
+    log.write_text('#' + 'c' * (1 << 20) + '\n' + good)
+    assert said(log)[0] == 1
+    log.write_text(good + good[:-1])  # the last line without its end
+    assert rows(run('print', log))['x'][0] == '600'
+
+
 def main():
     failed = 0
     for test in (logs_of_each_compression_are_read, other_precisions_are_read,
                  merged_logs_have_the_sum, two_files_are_compared, a_picture_is_drawn,
-                 what_is_broken_is_refused):
+                 what_is_broken_is_refused, a_line_of_any_length_takes_bounded_memory):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 test(pathlib.Path(folder))

@@ -10,7 +10,12 @@
 /* Logs of HdrHistogram: a line per histogram, with a tag, in the encoding V2, compressed.  Those of
  * other programs may have another precision and unit: their values are recorded as they are. */
 
-enum { HISTOGRAM_TAG_SIZE = 48, HISTOGRAM_LINE_MAX = 1 << 20 };
+enum {
+    HISTOGRAM_TAG_SIZE = 48,
+    /* Bytes of a line.  Our own have 55,000 at most; 16 times the buckets, of another precision,
+     * make 890,000. */
+    HISTOGRAM_LINE_MAX = 1 << 20,
+};
 
 /* Writes the lines before the first histogram, and one histogram.  The caller looks for ferror().
  */

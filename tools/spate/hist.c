@@ -97,39 +97,66 @@ static int read_map(const struct stat_map *map, const char *tag, struct set *set
     return 0;
 }
 
-static int read_log(const char *path, const char *tag, struct set *set)
+/* A line of a log; what is longer than any histogram is not put together. */
+struct line {
+    char bytes[HISTOGRAM_LINE_MAX + 2]; /* with its end, and a zero byte */
+    uint32_t number;
+};
+
+/* Reads the next line.  Returns 1; 0 at the end of the file; or -1 if it cannot be read: errno says
+ * why. */
+static int read_line(FILE *file, struct line *ret)
+{
+    const size_t last = sizeof(ret->bytes) - 1;
+    ret->bytes[last] = 1; /* becomes 0 if the line fills the room */
+    errno = 0;
+    if (fgets(ret->bytes, (int)sizeof(ret->bytes), file) == NULL)
+        return ferror(file) ? -1 : 0;
+    ret->number++;
+    if (ret->bytes[last] != '\0' || ret->bytes[last - 1] == '\n')
+        return 1;
+    errno = EMSGSIZE;
+    return -1;
+}
+
+/* Adds the histogram of a line, if it has one. */
+static int take_line(const char *path, const struct line *line, const char *tag, struct set *set)
 {
     static struct spate_histogram one;
-    char own[HISTOGRAM_TAG_SIZE], *line = NULL;
-    size_t size = 0;
-    int number = 0, status = 0;
+    char own[HISTOGRAM_TAG_SIZE];
+    spate_histogram_init(&one);
+    int result = histogram_log_read(line->bytes, own, &one);
+    if (result < 0) {
+        message("hist", "%s, line %u: it is no histogram", path, line->number);
+        return EXIT_FAILURE;
+    }
+    if (result == 0 || (tag != NULL && strcmp(tag, own) != 0))
+        return 0;
+    struct spate_histogram *sum = find(set, own);
+    if (sum == NULL)
+        return no_room(path);
+    spate_histogram_add(sum, &one);
+    return 0;
+}
+
+static int read_log(const char *path, const char *tag, struct set *set)
+{
+    static struct line line;
+    int status = 0, got = 1;
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         message("hist", "%s: %s", path, strerror(errno));
         return EXIT_FAILURE;
     }
-    while (status == 0 && getline(&line, &size, file) >= 0) {
-        spate_histogram_init(&one);
-        number++;
-        int result = histogram_log_read(line, own, &one);
-        if (result < 0) {
-            message("hist", "%s, line %d: it is no histogram", path, number);
-            status = EXIT_FAILURE;
-        } else if (result > 0 && (tag == NULL || strcmp(tag, own) == 0)) {
-            struct spate_histogram *sum = find(set, own);
-            if (sum != NULL)
-                spate_histogram_add(sum, &one);
-            else
-                status = no_room(path);
-        }
-    }
-    if (status == 0 && ferror(file)) { /* a folder, for example */
+    line.number = 0;
+    while (status == 0 && (got = read_line(file, &line)) > 0)
+        status = take_line(path, &line, tag, set);
+    if (got < 0 && errno == EMSGSIZE)
+        message("hist", "%s, line %u: it is longer than a histogram can be", path, line.number);
+    else if (got < 0) /* a folder, for example */
         message("hist", "%s: %s", path, strerror(errno));
-        status = EXIT_FAILURE;
-    }
-    free(line);
     (void)fclose(file);
-    return status;
+    return got < 0 ? EXIT_FAILURE : status;
 }
 
 static int read_file(const char *path, const char *tag, struct set *set)
