@@ -25,6 +25,7 @@ struct stream {
     size_t in_bytes; /* delivered */
     size_t queued_bytes;
     size_t returned_bytes;
+    uint32_t urgency;
 };
 
 struct lent {
@@ -55,6 +56,7 @@ static struct world {
     struct lent lent[LENT_MAX]; /* the oldest first */
     size_t lent_count;
     size_t slice_count; /* not released */
+    uint64_t priority_count;
     uint32_t refused_count;
     uint64_t datagram_tags[64]; /* lent */
     size_t datagram_count;
@@ -214,8 +216,13 @@ int spate_stream_progress_sized(const struct spate_conn *conn, uint64_t stream_i
 int spate_stream_set_priority(struct spate_conn *conn, uint64_t stream_id, uint32_t urgency,
                               bool is_incremental)
 {
-    (void)stream_id, (void)is_incremental;
+    (void)is_incremental;
     SB_ASSERT(conn == &w.conn && urgency < 8);
+    w.priority_count++;
+    struct stream *stream = find_open(stream_id);
+    if (stream == NULL)
+        return -EPIPE;
+    stream->urgency = urgency;
     return 0;
 }
 
@@ -441,6 +448,18 @@ void h3_flush(uint32_t refused_count)
 void h3_go_away(void)
 {
     http3_go_away(w.http3);
+}
+
+uint32_t h3_urgency(uint64_t id)
+{
+    const struct stream *stream = find_open(id);
+    SB_ASSERT(stream != NULL);
+    return stream->urgency;
+}
+
+uint64_t h3_priority_count(void)
+{
+    return w.priority_count;
 }
 
 size_t h3_written(uint64_t id)

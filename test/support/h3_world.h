@@ -57,4 +57,8 @@ void h3_go_away(void);
 /* Bytes that the server has written to a stream, 0 after it was closed. */
 size_t h3_written(uint64_t id);
 
+/* The urgency that the server has set for an open stream, and how often it has set one of any. */
+uint32_t h3_urgency(uint64_t id);
+uint64_t h3_priority_count(void);
+
 #endif

@@ -17,6 +17,12 @@ enum { CONTROL = 2, MANY = 20000, ALL = 1 << 16 };
 /* The type of a control stream, and a SETTINGS frame. */
 static const uint8_t settings[] = {0, 4, 5, 1, 0x50, 0, 7, 16};
 
+static const char request[] = "\x01\x40\x41\0\0"
+                              "\x27\0:method\x03GET"
+                              "\x27\0:scheme\x05https"
+                              "\x27\x03:authority\x09localhost"
+                              "\x25:path\x06/large";
+
 static void begin(void)
 {
     static const struct h3_options options;
@@ -116,11 +122,6 @@ static void what_ends_in_the_middle_ends_alone(void **state)
 
 static void a_file_comes_back_wherever_the_request_is_cut(void **state)
 {
-    static const char request[] = "\x01\x40\x41\0\0"
-                                  "\x27\0:method\x03GET"
-                                  "\x27\0:scheme\x05https"
-                                  "\x27\x03:authority\x09localhost"
-                                  "\x25:path\x06/large";
     const size_t size = sizeof(request) - 1;
     (void)state;
     for (size_t cut = 1; cut < size; cut++) {
@@ -139,6 +140,41 @@ static void a_file_comes_back_wherever_the_request_is_cut(void **state)
         assert_int_equal(h3_written(0), 0); /* it was closed */
         end_well();
     }
+}
+
+/* What a priority costs does not depend on how many answers there are, nor any other frame on
+ * priorities. */
+static void a_priority_is_set_for_its_request_alone(void **state)
+{
+    static const char urgent[] = "\x80\x0f\x07\x00\x04\x28u=1"; /* of stream 40 */
+    enum { REQUESTS = 20 };
+    (void)state;
+    begin();
+    for (uint64_t i = 0; i < REQUESTS; i++)
+        say(4 * i, request, sizeof(request) - 1);
+    h3_flush(0);
+    uint64_t before = h3_priority_count();
+    say(CONTROL, "\x21\x06grease\x0d\x01\x05", 11); /* an unknown frame, MAX_PUSH_ID */
+    assert_int_equal(h3_priority_count(), before);
+    for (size_t i = 0; i < sizeof(urgent) - 1; i++) {
+        assert_int_equal(h3_priority_count(), before); /* it is not whole */
+        say(CONTROL, &urgent[i], 1);
+    }
+    assert_int_equal(h3_priority_count(), before + 1);
+    for (uint64_t i = 0; i < REQUESTS; i++)
+        assert_int_equal(h3_urgency(4 * i), i == 10 ? 1 : 3);
+    end_well();
+}
+
+/* .. also one that comes before the request: it has it from the beginning. */
+static void a_priority_may_come_first(void **state)
+{
+    (void)state;
+    begin();
+    say(CONTROL, "\x80\x0f\x07\x00\x04\x08u=6", 9);
+    say(8, request, sizeof(request) - 1);
+    assert_int_equal(h3_urgency(8), 6);
+    end_well();
 }
 
 static void the_server_goes_away_more_than_once(void **state)
@@ -164,6 +200,8 @@ int main(void)
         cmocka_unit_test(a_control_stream_may_be_cut_anywhere),
         cmocka_unit_test(what_ends_in_the_middle_ends_alone),
         cmocka_unit_test(a_file_comes_back_wherever_the_request_is_cut),
+        cmocka_unit_test(a_priority_is_set_for_its_request_alone),
+        cmocka_unit_test(a_priority_may_come_first),
         cmocka_unit_test(the_server_goes_away_more_than_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

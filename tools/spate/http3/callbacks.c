@@ -165,13 +165,12 @@ static int begin_session(struct http3_stream *stream)
 
 /* ---- Answers ---- */
 
-void http3_stream_prioritize(struct http3_stream *stream)
+void http3_conn_prioritize(struct http3_conn *c, uint64_t stream_id)
 {
-    struct http3_conn *c = stream->conn;
     nghttp3_pri priority;
     /* Without memory it takes turns. */
-    if (nghttp3_conn_get_stream_priority(c->h3, &priority, (int64_t)stream->id) == 0)
-        (void)spate_stream_set_priority(c->conn, stream->id, priority.urgency, priority.inc != 0);
+    if (nghttp3_conn_get_stream_priority(c->h3, &priority, (int64_t)stream_id) == 0)
+        (void)spate_stream_set_priority(c->conn, stream_id, priority.urgency, priority.inc != 0);
 }
 
 int http3_stream_answer(struct http3_stream *stream)
@@ -186,7 +185,7 @@ int http3_stream_answer(struct http3_stream *stream)
     stream->status = answer.status;
     if (c->http3->is_verbose)
         stream->path = strdup(answer.path);
-    http3_stream_prioritize(stream);
+    http3_conn_prioritize(c, stream->id);
     http3_conn_touch(c);
     return nghttp3_conn_submit_response(c->h3, (int64_t)stream->id, answer.fields,
                                         answer.field_count, answer.has_body ? &reader : NULL);

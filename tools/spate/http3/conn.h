@@ -96,8 +96,9 @@ void http3_stream_reset(struct http3_stream *stream, uint64_t error);
 /* Answers a request whose fields are complete. */
 int http3_stream_answer(struct http3_stream *stream);
 
-/* Sends what is queued for the stream in the order that the client wants.  [RFC9218] */
-void http3_stream_prioritize(struct http3_stream *stream);
+/* Sends what is queued for a request's stream in the order that the client wants.  Does nothing if
+ * there is no such stream yet, or any more.  [RFC9218] */
+void http3_conn_prioritize(struct http3_conn *c, uint64_t stream_id);
 
 void http3_stream_starve(struct http3_stream *stream);
 

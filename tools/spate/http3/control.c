@@ -90,11 +90,12 @@ static enum control_result read_head(struct control *control, const uint8_t **da
 }
 
 /* Looks whether the numbers of the frame that is kept are there and may be what they are, and
- * nothing is where nothing may be.  Returns CONTROL_PIECE if so. */
-static enum control_result check(struct control *control)
+ * nothing is where nothing may be.  Returns CONTROL_PIECE and the frame if so. */
+static enum control_result check(struct control *control, struct control_piece *ret)
 {
     const size_t size = control->size - control->head_size;
     uint64_t number = 0;
+    *ret = (struct control_piece){.data = control->bytes, .size = control->size};
     size_t found = varint_read(control->bytes + control->head_size, size, &number);
     const bool is_number = found > 0 && found == size;
     switch (control->kind) {
@@ -110,6 +111,8 @@ static enum control_result check(struct control *control)
         control->push_id_max = number;
         return is_number ? CONTROL_PIECE : CONTROL_FRAME_ERROR;
     case FRAME_PRIORITY_UPDATE:
+        ret->is_priority = true;
+        ret->stream_id = number;
         return found > 0 ? CONTROL_PIECE : CONTROL_FRAME_ERROR;
     default:
         return CONTROL_PIECE;
@@ -122,12 +125,13 @@ static enum control_result read_frame(struct control *control, const uint8_t **d
     control->left -= keep(control, data, size, control->left);
     if (control->left > 0)
         return CONTROL_MORE;
-    enum control_result result = check(control);
+    enum control_result result = check(control, ret);
     if (result != CONTROL_PIECE)
         return result;
     control->has_settings = true;
     control->state = CONTROL_HEAD;
-    return take(control, ret);
+    control->size = 0;
+    return CONTROL_PIECE;
 }
 
 /* Hands out up to `wanted` bytes as they are. */

@@ -47,6 +47,8 @@ struct control {
 struct control_piece {
     const uint8_t *data; /* of the input, or valid until the next call */
     size_t size;         /* at least 1 */
+    bool is_priority;    /* a whole PRIORITY_UPDATE .. */
+    uint64_t stream_id;  /* .. of that request */
 };
 
 /* Takes bytes from *data, *size, and yields the next piece: a frame, or the type of the stream; of

@@ -72,17 +72,6 @@ static bool is_for_h3(struct http3_conn *c, struct http3_stream *stream, struct 
     return false;
 }
 
-/* nghttp3 does not say what a PRIORITY_UPDATE has changed. */
-static void prioritize_all(struct http3_conn *c)
-{
-    struct http3_stream *stream;
-    LIST_FOREACH(stream, &c->streams, link)
-    {
-        if (stream->status != 0 && stream->body.memory != NULL)
-            http3_stream_prioritize(stream);
-    }
-}
-
 /* A piece of a stream of the client's own. */
 static nghttp3_ssize read_uni(struct http3_conn *c, struct http3_stream *stream,
                               const uint8_t *data, size_t size)
@@ -93,6 +82,8 @@ static nghttp3_ssize read_uni(struct http3_conn *c, struct http3_stream *stream,
         switch (control_next(stream->control, &data, &size, &piece)) {
         case CONTROL_PIECE:
             n = nghttp3_conn_read_stream(c->h3, (int64_t)stream->id, piece.data, piece.size, 0);
+            if (n >= 0 && piece.is_priority) /* nghttp3 does not say what it has changed */
+                http3_conn_prioritize(c, piece.stream_id);
             break;
         case CONTROL_MORE:
             return n;
@@ -155,8 +146,6 @@ bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream, struct
     c->reading = NULL;
     if (n >= 0 && was_answered && !event->u.data.fin)
         stop_late_body(stream);
-    if (n >= 0 && stream->control != NULL && control_is_control(stream->control))
-        prioritize_all(c);
     forget_control(stream);
     http3_conn_touch(c);
     return false;
