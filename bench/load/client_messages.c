@@ -212,11 +212,15 @@ static void on_publication(struct client *c, struct client_conn *conn,
     count(c, peer, message->size_bytes, now_ns > head.time_ns ? now_ns - head.time_ns : 0);
 }
 
-static void on_sent(struct peer *peer, const struct spate_message *message)
+static void on_sent(struct client *c, struct peer *peer, const struct spate_message *message)
 {
     struct call *call = (struct call *)(uintptr_t)message->tag;
-    if (call == NULL) /* the subscription */
+    if (call == NULL) { /* the subscription */
+        if (message->fate == SPATE_MESSAGE_REFUSED)
+            (void)client_fail(c, "the server refuses a subscription: code 0x%" PRIx64,
+                              message->error);
         return;
+    }
     call->is_sent = true;
     recycle(peer, call);
 }
@@ -237,7 +241,7 @@ static void take(struct client *c, struct client_conn *conn, const struct spate_
     else if (message->kind == SPATE_MESSAGE_RECEIVED)
         on_publication(c, conn, message, now_ns);
     else if (message->kind == SPATE_MESSAGE_SENT)
-        on_sent(&m->peers[conn->index], message);
+        on_sent(c, &m->peers[conn->index], message);
     else if (message->kind == SPATE_MESSAGE_FAILED)
         on_failed(c, message);
 }

@@ -4,7 +4,8 @@
  * A publication is one head and the payload region, lent to every subscriber: nothing is copied for
  * them.  Up to `inflight` publications are under way.  One is over when every subscriber of its
  * time has it, and then the next one begins: so the slowest subscriber slows down the publisher
- * instead of losing messages.  Within that window each subscriber goes on at its own pace: `next`
+ * instead of losing messages.  One that refuses a publication, for lack of memory, is closed: it
+ * would not have all of them.  Within that window each subscriber goes on at its own pace: `next`
  * is the publication that it gets next, and a messenger that is full says when it has room.
  *
  * What can be attacked: a client can ask for messages of 64 MiB (flow control), never take them
@@ -27,6 +28,7 @@ enum {
     MESSAGES_BAD_ORDER,
     MESSAGES_OTHER_TOPIC,
     MESSAGES_NO_MEMORY,
+    MESSAGES_REFUSED,
 };
 
 struct message_peer {
@@ -274,6 +276,9 @@ static void take_all(struct message_peer *peer)
             break;
         case SPATE_MESSAGE_SENT:
             on_sent(peer, message.tag);
+            if (message.tag != NO_PUBLICATION && message.fate == SPATE_MESSAGE_REFUSED)
+                spate_conn_close(peer->conn, MESSAGES_REFUSED,
+                                 "a subscriber refused a publication");
             has_room |= peer->is_starved;
             break;
         case SPATE_MESSAGE_ROOM:

@@ -68,6 +68,14 @@ class Messages(support.BenchTest):
                                    '--warmup', '0.1', '--seed', str(seed))
             self.assertGreater(result['messages_per_s'], 0)
 
+    def test_a_refused_publication_is_no_success(self):
+        """A subscriber without the memory for 32 MB at once refuses some, or is closed for it."""
+        done = self.run_bench('messages', '--pattern', 'publish', '--size', '2M', '--inflight',
+                              '16', '--memory', '3Mi', *SHORT)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assert_one_line(done.stderr)
+        self.assertRegex(done.stderr, 'a subscriber refused a publication|memory is short')
+
     def test_several_shards_publish_and_answer(self):
         for pattern in ('request', 'publish'):
             result = self.run_json('messages', '--pattern', pattern, '--conns', '16', '--shards',
