@@ -3,6 +3,7 @@
 import json
 
 import stats
+from page import number
 
 FORMAT = 1
 # Of a line, in both results: an interval of fewer says nothing.
@@ -56,15 +57,16 @@ def compare(before, after):
 
 
 def print_table(found, file):
-    print(f'{"":16} {"before":>14} {"after":>14} {"":10} {"cost":>7}  interval', file=file)
+    print(f'{"":20} {"before":>10} {"after":>10} {"":10} {"cost":>7}  interval', file=file)
     for row in found:
-        print(f'{row["name"]:16} {row["before"]:14.4g} {row["after"]:14.4g} {row["unit"]:10} '
+        print(f'{row["name"]:20} {number(row["before"]):>10} {number(row["after"]):>10} '
+              f'{row["unit"]:10} '
               f'{row["cost"]:7.3f}  {row["low"]:.3f} to {row["high"]:.3f}  {row["verdict"]}',
               file=file)
     slower = sum(row['verdict'] == 'slower' for row in found)
     faster = sum(row['verdict'] == 'faster' for row in found)
     unknown = sum(row['verdict'] == TOO_FEW for row in found)
-    print(f'{len(found)} lines: {slower} slower, {faster} faster' +
+    print(f'cost: above 1 is slower.  {len(found)} lines: {slower} slower, {faster} faster' +
           (f', {unknown} not judged' if unknown else ''), file=file)
 
 

@@ -15,7 +15,9 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .2rem .5rem; text-align: right; }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+th:nth-child(-n+2), td:nth-child(-n+2), .unit { text-align: left; }
+th:first-child, td:first-child, .whole { white-space: nowrap; }
+.failed { color: var(--b); text-align: left; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .axis { stroke: var(--line); } svg polyline { fill: none; stroke-width: 2; }
 .a { stroke: var(--a); fill: var(--a); } .b { stroke: var(--b); fill: var(--b); }
@@ -45,17 +47,24 @@ def strip(samples, far):
 
 def rows(result):
     for line in result['lines']:
-        cells = [line['name'], line['what']]
+        error = line.get('error')
+        head = f'<td>{text(line["name"])}</td><td>{text(line["what"])}</td>'
+        tail = f'<td>{text(number(line["write_up"]))}</td>'
         if line['samples']:
             far = stats.outliers(line['samples'])
-            cells += [number(line['median']), f'{number(line["low"])} to {number(line["high"])}',
-                      line['unit'], number(line['write_up'])]
-            tail = f'<td>{strip(line["samples"], far)}</td><td>{len(far)}</td>'
+            better = '\N{UPWARDS ARROW}' if line['more_is_better'] else '\N{DOWNWARDS ARROW}'
+            yield (f'<tr>{head}<td>{number(line["median"])}</td>'
+                   f'<td class="unit whole">{text(line["unit"])} {better}</td><td class="whole">'
+                   f'{number(line["low"])} to {number(line["high"])}</td>{tail}'
+                   f'<td>{strip(line["samples"], far)}</td><td>{len(far)}</td></tr>')
         else:
-            cells += ['', text(line.get('error') or 'no figure'), line['unit'],
-                      number(line['write_up'])]
-            tail = '<td></td><td></td>'
-        yield '<tr>' + ''.join(f'<td>{text(cell)}</td>' for cell in cells) + tail + '</tr>'
+            yield (f'<tr>{head}<td></td><td class="unit">{text(line["unit"])}</td><td></td>{tail}'
+                   '<td></td><td></td></tr>')
+            error = error or 'no figure'
+        if error:
+            count = len(line['samples'])
+            kept = f'; the figure is that of {count} other runs' if count else ''
+            yield f'<tr><td></td><td class="failed" colspan="7">{text(error)}{kept}</td></tr>'
 
 
 def sweep_picture(points, knee):
@@ -124,10 +133,12 @@ def write(result, file):
 <h1>{text(title)}</h1>
 <p>{text(result['version'])}, {result['rounds']} rounds of {result['seconds_each']} s in
 {order}; it took {result['duration_s']:.0f} s. Noise of this machine: {noise}. Intervals are of the
-median, by bootstrap, 95 %. Rings are outliers; they count too. {note}</p>
+median, by bootstrap, 95 %. Rings are outliers; they count too. \N{UPWARDS ARROW} more is better,
+\N{DOWNWARDS ARROW} less is. {note}</p>
 {differences}
-<table id="lines"><thead><tr><th>line</th><th>what</th><th>median</th><th>interval</th><th>unit</th>
-<th>{reference}</th><th>samples</th><th>outliers</th></tr>
+<table id="lines"><thead><tr><th>line</th><th>what</th><th>median</th>
+<th class="unit">unit</th><th>interval</th><th>{reference}</th><th>samples</th>
+<th>outliers</th></tr>
 </thead>
 <tbody>{''.join(rows(result))}</tbody></table>
 {open_loop(result)}<h2>Machine</h2><table id="machine">{machine}</table>

@@ -73,7 +73,7 @@ def messages(is_quick):
         words = f'messages {words} --size {size}K --conns {peers}{path}'
         yield bench(name, what, 'messages/s', words, 'messages_per_s', more=True)
         if size == 1:
-            yield bench(f'{name} p99', what, 'us', words, 'p99_us')
+            yield bench(f'{name} p99', f'{what}: 99 of 100 are faster', 'us', words, 'p99_us')
         if peers == 100:
             yield bench(f'{name} even', f'{what}: slowest over fastest', '', words,
                         'conns_slowest_over_fastest', more=True)
@@ -82,45 +82,57 @@ def messages(is_quick):
 def lines(is_quick):
     yield micro('P1', 'seal a packet of 1350 bytes', 'ns', 'protect', 'aes-128-gcm seal 1350')
     yield micro('P2', 'open a packet of 1350 bytes', 'ns', 'protect', 'aes-128-gcm open 1350')
-    yield micro('P3 write', 'packet and frame head', 'ns', 'heads',
+    yield micro('P3 write', 'write the head of a packet and of its frame', 'ns', 'heads',
                 'short header + STREAM head, write')
-    yield micro('P3 read', 'packet and frame head', 'ns', 'heads',
+    yield micro('P3 read', 'read the head of a packet and of its frame', 'ns', 'heads',
                 'short header + STREAM head, read')
     yield micro('P4', 'commands through a channel, answered', 'M/s', 'channel',
                 'commands, answered', more_is_better=True)
-    yield micro('P5', 'a nonce by packet number', 'ns', 'nonce', 'by packet number')
-    yield micro('C1', 'one packet, application to socket', 'ns', 'packet',
+    yield micro('P5', 'make a nonce from a packet number', 'ns', 'nonce', 'by packet number')
+    yield micro('C1', 'one packet of 1200 bytes, from the application into the socket', 'ns',
+                'packet',
                 '1200 bytes, application to socket')
-    yield bench('C2', 'one stream', 'Gbit/s', 'bulk', 'gbps', more=True)
-    yield bench('C2 CPU', 'one stream, both sides', 's/GB', 'bulk', *CPU_GB)
-    yield micro('C3 sent', 'tracker of sent packets', 'ns', 'trackers',
+    yield bench('C2', 'throughput of one stream, server to client', 'Gbit/s',
+                'bulk', 'gbps', more=True)
+    yield bench('C2 CPU', 'CPU time of both sides for it', 's/GB', 'bulk', *CPU_GB)
+    yield micro('C3 sent', 'record a sent packet until it is acknowledged', 'ns', 'trackers',
                 'sent packet, 10,000 in flight')
-    yield micro('C3 received', 'tracker of received packets', 'ns', 'trackers',
+    yield micro('C3 received', 'record a received packet', 'ns', 'trackers',
                 'received packet, in order')
-    yield micro('C4', 'limiter, off its rate of 30,000 a second', '%', 'pacer',
+    yield micro('C4', 'how far a limiter is off its rate of 30,000 a second', '%', 'pacer',
                 'limiter off 30000 a second')
-    yield bench('E1 up', 'throughput, client to server', 'Gbit/s', 'bulk --direction up', 'gbps',
+    yield bench('E1 up', 'throughput of one stream, client to server', 'Gbit/s',
+                'bulk --direction up', 'gbps',
                 more=True)
-    yield bench('E2 p50', 'latency of a request', 'us', 'rr', 'p50_us')
-    yield bench('E2 p99', 'latency of a request', 'us', 'rr', 'p99_us')
-    yield bench('E2 p99.9', 'latency of a request', 'us', 'rr', 'p999_us')
-    yield bench('E2 CPU', 'of a request, both sides', 'us', 'rr', 'server.cpu_us_per_request',
+    yield bench('E2 p50', 'latency of a request of 64 bytes, one at a time: median', 'us',
+                'rr', 'p50_us')
+    yield bench('E2 p99', 'latency of such a request: 99 of 100 are faster', 'us', 'rr', 'p99_us')
+    yield bench('E2 p99.9', 'latency of such a request: 999 of 1000 are faster', 'us',
+                'rr', 'p999_us')
+    yield bench('E2 CPU', 'CPU time of both sides for such a request', 'us',
+                'rr', 'server.cpu_us_per_request',
                 'client.cpu_us_per_request')
-    yield bench('E3', 'fan-in, 16 connections', 'Gbit/s', 'fanin', 'gbps', more=True)
-    yield bench('E4', 'fan-out, 16 connections', 'Gbit/s', 'fanout', 'gbps', more=True)
-    yield bench('E5', 'both ways', 'Gbit/s', 'bidi', 'gbps', more=True)
-    yield bench('S1', 'highest rate of packets', 'packets/s', 'pps', 'packets_per_s', more=True)
-    yield bench('S2', '1 % lost, 10 ms', 'Gbit/s', 'loss', 'gbps', more=True)
-    yield bench('S3', 'memory under pressure', 'Gbit/s', 'pressure', 'gbps', more=True)
+    yield bench('E3', 'fan-in: 16 connections send to the server', 'Gbit/s',
+                'fanin', 'gbps', more=True)
+    yield bench('E4', 'fan-out: the server sends to 16 connections', 'Gbit/s',
+                'fanout', 'gbps', more=True)
+    yield bench('E5', 'throughput both ways at once, in all', 'Gbit/s', 'bidi', 'gbps', more=True)
+    yield bench('S1', 'highest rate of packets, 600 bytes each', 'packets/s',
+                'pps', 'packets_per_s', more=True)
+    yield bench('S2', 'one stream, 1 % of packets lost, round trip of 10 ms', 'Gbit/s',
+                'loss', 'gbps', more=True)
+    yield bench('S3', '16 connections with hardly any memory', 'Gbit/s',
+                'pressure', 'gbps', more=True)
     for kind, option in (('full', ''), ('resumed', '--resume'), ('0-RTT', '--early')):
-        yield bench(f'S4 {kind}', 'connections that come and go', '1/s', f'churn {option}',
+        yield bench(f'S4 {kind}', f'{kind} handshakes, each with one request', '1/s',
+                f'churn {option}',
                     'handshakes_per_s', more=True)
     sizes = (1000, 64000, 1000000) if is_quick else (1000, 4000, 16000, 64000, 256000, 1000000)
     for size in sizes:
-        yield bench(f'response {size // 1000} KB', 'responses of that size', 'Gbit/s',
-                    f'rr --inflight 4 --response {size}', 'gbps', more=True)
+        yield bench(f'response {size // 1000} KB', f'responses of {size // 1000} KB, 4 at a time',
+                    'Gbit/s', f'rr --inflight 4 --response {size}', 'gbps', more=True)
     for size in (512, 8192) if is_quick else (512, 1024, 2048, 4096, 8192):
         for batch in (1, 500) if is_quick else (1, 10, 100, 500):
-            yield bench(f'{size} x {batch}', 'requests of that size at once', '1/s',
+            yield bench(f'{size} x {batch}', f'requests of {size} bytes, {batch} at a time', '1/s',
                         f'rr --request {size} --inflight {batch}', 'requests_per_s', more=True)
     yield from messages(is_quick)

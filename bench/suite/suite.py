@@ -82,10 +82,12 @@ def suite(program, args):
         write(args.html, lambda file: page.write(results[0], file))
     for line in results[0]['lines']:
         shown = 'no figure' if line['median'] is None else \
-            f'{line["median"]:14.5g} {line["unit"]:10} {line["low"]:.5g} to {line["high"]:.5g}'
-        print(f'{line["name"]:16} {shown}{"  " + line["error"] if line["error"] else ""}')
+            (f'{page.number(line["median"]):>10} {line["unit"]:10} {page.number(line["low"])} to '
+             f'{page.number(line["high"])}')
+        print(f'{line["name"]:20} {shown}{"  " + line["error"] if line["error"] else ""}')
     if points:
-        print(f'knee: {common["knee"]}')
+        knee = f'{common["knee"]:,.0f} requests a second' if common['knee'] else 'not found'
+        print(f'knee: {knee}')
     print(f'{len(lines)} lines in {time.monotonic() - began:.0f} s')
     return 1 if any(errors) else 0
 
@@ -131,4 +133,10 @@ def main():
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # `| head`, for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -249,6 +249,17 @@ class Page(unittest.TestCase):
         self.assertIn('what &lt;it&gt; is', text)
         self.assertIn('prefers-color-scheme: dark', text)
 
+    def test_a_run_that_failed_is_shown_beside_the_figure_of_the_others(self):
+        made = result({'l1': [1.0, 2.0, 1.5], 'm2': [1.0]})
+        made['lines'][0]['error'] = 'it <broke>'
+        made['lines'][1]['samples'] = []
+        file = io.StringIO()
+        page.write(made, file)
+        text = file.getvalue()
+        self.assertIn('it &lt;broke&gt;; the figure is that of 3 other runs', text)
+        self.assertIn('no figure', text)
+        self.assertIn('>ns \N{DOWNWARDS ARROW}<', text)
+
     def test_a_browser_shows_it(self):
         browser = shutil.which('chromium') or shutil.which('chromium-browser')
         if browser is None or os.geteuid() != 0:
