@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """spate-bench suite and spate-bench compare; started by spate-bench, which names itself first."""
 import argparse
+import errno
 import json
 import os
 import secrets
@@ -33,12 +34,36 @@ def result_of(lines, samples, errors, common):
     return {'format': compare.FORMAT, **common, 'lines': found}
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, as the rest of spate-bench does."""
+
+    def error(self, message):
+        self.exit(2, f'{self.prog}: {message}; see {self.prog} --help\n')
+
+
+def count(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def look(args):
+    """Fails before anything is measured for nothing."""
+    for path in filter(None, (args.html, args.json, args.json_against)):
+        with open(path, 'a', encoding='utf-8'):
+            pass
+    if args.against and not os.access(args.against, os.X_OK):
+        raise FileNotFoundError(errno.ENOENT, 'is no program', args.against)
+
+
 def write(path, action):
     with open(path, 'w', encoding='utf-8') as file:
         action(file)
 
 
 def suite(program, args):
+    look(args)
     began = time.monotonic()
     how = QUICK if args.quick else FULL
     rounds = args.rounds or how['rounds']
@@ -108,13 +133,13 @@ def compare_files(args):
 
 def main():
     program = os.path.abspath(sys.argv[1])
-    parser = argparse.ArgumentParser(prog='spate-bench')
+    parser = Parser(prog='spate-bench')
     parts = parser.add_subparsers(dest='part', required=True)
     s = parts.add_parser('suite', help='measure the whole list')
     s.add_argument('--quick', action='store_true', help='fewer and shorter runs')
     s.add_argument('--html', metavar='FILE', help='write one page')
     s.add_argument('--json', metavar='FILE', help='write all samples')
-    s.add_argument('--rounds', type=int, metavar='N', help='how often each line is measured')
+    s.add_argument('--rounds', type=count, metavar='N', help='how often each line is measured')
     s.add_argument('--only', action='append', metavar='NAME', help='lines that begin so')
     s.add_argument('--seed', type=int, default=1, help='of the order')
     s.add_argument('--no-noise', action='store_true', help='do not measure the noise first')
@@ -129,7 +154,16 @@ def main():
     args = parser.parse_args(sys.argv[2:])
     if args.part == 'suite' and bool(args.against) != bool(args.json_against):
         parser.error('--against and --json-against belong together')
-    return suite(program, args) if args.part == 'suite' else compare_files(args)
+    if args.part == 'compare':
+        return compare_files(args)
+    try:
+        return suite(program, args)
+    except (OSError, measure.Failed, subprocess.TimeoutExpired) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        what = f'{error.filename}: {error.strerror}' if isinstance(error, OSError) else error
+        print(f'spate-bench suite: {what}', file=sys.stderr)
+        return 1
 
 
 if __name__ == '__main__':

@@ -214,6 +214,28 @@ class WithoutMicro(unittest.TestCase):
                     self.assertNotIn('P1 ', done.stdout.split('\n', 1)[1])
 
 
+class CommandLine(unittest.TestCase):
+    """What is wrong is said in one line, before anything is measured."""
+
+    def test_what_is_wrong_is_said_in_one_line(self):
+        for words, status, part in (
+                (['suite', '--rounds', '0'], 2, '--rounds'),
+                (['suite', '--rounds', '-3'], 2, '--rounds'),
+                (['suite', '--bogus'], 2, '--bogus'),
+                (['suite', '--against', '/x'], 2, '--json-against'),
+                (['suite', '--html', '/nowhere/x'], 1, '/nowhere/x: No such file'),
+                (['suite', '--json', '/'], 1, '/: Is a directory'),
+                (['suite', '--against', '/nowhere/x', '--json-against', '/dev/null'], 1,
+                 '/nowhere/x: is no program'),
+                (['compare', 'a'], 2, 'after'),
+                (['compare', '/nowhere/a', '/nowhere/b'], 2, '/nowhere/a')):
+            done = subprocess.run([sys.executable, os.path.join(SUITE, 'suite.py'), '/bin/false',
+                                   *words], capture_output=True, text=True, check=False, timeout=20)
+            self.assertEqual((done.returncode, done.stdout), (status, ''), (words, done.stderr))
+            self.assertRegex(done.stderr, r'\Aspate-bench[^\n]+\n\Z')
+            self.assertIn(part, done.stderr)
+
+
 class Page(unittest.TestCase):
     def write(self):
         made = result({'P1': [1.0, 2.0, 1.5, 1.4, 9.0], 'm2': [5.0]}, noise=0.03)
