@@ -59,6 +59,20 @@ uint64_t spate_shard_deadline_ns(struct spate_shard *shard)
     return se_shard_is_called(shard) ? 0 : se_shard_next_ns(shard);
 }
 
+const struct timespec *spate_shard_timeout(struct spate_shard *shard, struct timespec *ret)
+{
+    uint64_t due_ns = spate_shard_deadline_ns(shard);
+    if (due_ns == SPATE_FOREVER)
+        return NULL;
+    uint64_t now_ns = due_ns == 0 ? 0 : se_shard_clock_ns(shard);
+    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+    *ret = (struct timespec){
+        .tv_sec = (time_t)(wait_ns / SB_S),
+        .tv_nsec = (long)(wait_ns % SB_S),
+    };
+    return ret;
+}
+
 void se_shard_end_host_wait(struct spate_shard *shard)
 {
     shard->is_host_polling = false;

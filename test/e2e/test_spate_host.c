@@ -292,6 +292,36 @@ static void a_call_before_the_poll_is_due_at_once(void **state)
     assert_int_equal(atomic_load(&caller->posts_run), 1);
 }
 
+/* The time-out for ppoll() is the deadline, in another form. */
+static void the_timeout_lasts_until_the_deadline(void **state)
+{
+    (void)state;
+    struct host *host = make_host(&(struct pw_config){0});
+    struct spate_shard *shard = host->w->client.shard;
+    struct timespec wait = {.tv_sec = 42};
+    uint64_t end_ns = pw_now_ns() + 20 * MS;
+    while (pw_now_ns() < end_ns)
+        run_once(host, end_ns);
+    assert_null(spate_shard_timeout(shard, &wait));
+    assert_int_equal(wait.tv_sec, 42);
+    spate_shard_wake(shard);
+    assert_ptr_equal(spate_shard_timeout(shard, &wait), &wait);
+    assert_int_equal(wait.tv_sec, 0);
+    assert_int_equal(wait.tv_nsec, 0);
+    pw_turn(host->w);
+    (void)connect_in(host); /* now there is an idle timeout */
+    end_ns = pw_now_ns() + 20 * MS;
+    while (pw_now_ns() < end_ns)
+        run_once(host, end_ns);
+    uint64_t due_ns = spate_shard_deadline_ns(shard);
+    uint64_t before_ns = pw_now_ns();
+    assert_ptr_equal(spate_shard_timeout(shard, &wait), &wait);
+    uint64_t after_ns = pw_now_ns();
+    uint64_t wait_ns = (uint64_t)wait.tv_sec * 1000 * MS + (uint64_t)wait.tv_nsec;
+    assert_true(wait.tv_nsec >= 0 && (uint64_t)wait.tv_nsec < 1000 * MS);
+    assert_in_range(wait_ns, due_ns - after_ns, due_ns - before_ns);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +332,7 @@ int main(void)
         QT_TEST(owned, a_host_with_few_slots_goes_on),
         QT_TEST(owned, a_call_of_another_thread_ends_the_poll),
         QT_TEST(owned, a_call_before_the_poll_is_due_at_once),
+        QT_TEST(owned, the_timeout_lasts_until_the_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

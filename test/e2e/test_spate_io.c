@@ -224,14 +224,26 @@ static void settle(struct net *net)
     }
 }
 
+/* Returns the deadline of a shard, after a look at the same thing as a time-out. */
+static uint64_t deadline_of(const struct net *net, struct spate_shard *shard)
+{
+    struct timespec wait = {0};
+    uint64_t due_ns = spate_shard_deadline_ns(shard);
+    bool is_limited = spate_shard_timeout(shard, &wait) != NULL;
+    assert_int_equal(is_limited, due_ns != SPATE_FOREVER);
+    uint64_t wait_ns = is_limited && due_ns > net->now_ns ? due_ns - net->now_ns : 0;
+    assert_int_equal((uint64_t)wait.tv_sec * SB_S + (uint64_t)wait.tv_nsec, wait_ns);
+    return due_ns;
+}
+
 /* Moves the clock to the next time at which anything happens.  False: nothing ever will. */
 static bool step(struct net *net)
 {
     uint64_t next_ns = SPATE_FOREVER;
     for (uint32_t i = 0; i < net->wire_count; i++)
         next_ns = sb_time_min(next_ns, net->wires[i].due_ns);
-    next_ns = sb_time_min(next_ns, spate_shard_deadline_ns(net->w.server.shard));
-    next_ns = sb_time_min(next_ns, spate_shard_deadline_ns(net->w.client.shard));
+    next_ns = sb_time_min(next_ns, deadline_of(net, net->w.server.shard));
+    next_ns = sb_time_min(next_ns, deadline_of(net, net->w.client.shard));
     if (next_ns == SPATE_FOREVER)
         return false;
     net->now_ns = SB_MAX(net->now_ns, next_ns);

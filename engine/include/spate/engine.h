@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <spate/base.h>
 #include <spate/config.h>
@@ -284,6 +285,23 @@ SPATE_API int spate_shard_fd(struct spate_shard *shard);
  *
  * Threads: shard. */
 SPATE_API uint64_t spate_shard_deadline_ns(struct spate_shard *shard);
+
+/* Prepares the shard for a wait of the program's own loop, as spate_shard_deadline_ns() does, and
+ * returns how long it may last, in the form that ppoll() and epoll_pwait2() take:
+ *
+ *     struct timespec wait;
+ *     epoll_pwait2(epoll_fd, events, count, spate_shard_timeout(shard, &wait), NULL);
+ *
+ * Call it again before each poll.  It counts from CLOCK_MONOTONIC; after spate_shard_turn_at() from
+ * the time of the last turn.
+ *
+ *   *ret  Set to the time until spate_shard_deadline_ns(); to 0 if a turn is due.
+ *
+ * Returns `ret`; or NULL, with `*ret` untouched, if the shard waits for packets and calls alone.
+ *
+ * Threads: shard. */
+SPATE_API const struct timespec *spate_shard_timeout(struct spate_shard *shard,
+                                                     struct timespec *ret);
 
 /* Moves events to `ret`, the oldest first, and returns their number.  Each event documents how long
  * its memory stays valid.  Returns 0 where spate_shard_turn() returns -EPERM.

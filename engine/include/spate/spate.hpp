@@ -252,6 +252,10 @@ class shard
     std::uint64_t now_ns() const noexcept { return spate_shard_now_ns(handle_); }
     int fd() const noexcept { return spate_shard_fd(handle_); }
     std::uint64_t deadline_ns() const noexcept { return spate_shard_deadline_ns(handle_); }
+    const timespec *timeout(timespec &ret) const noexcept
+    {
+        return spate_shard_timeout(handle_, &ret);
+    }
     void wake() const noexcept { spate_shard_wake(handle_); }
 
     result<spate_listener *> listen(const sockaddr *address, socklen_t size, const spate::tls &tls,
