@@ -5,7 +5,12 @@
 #include "test/support/hand_over_world.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { MANY = 24 }; /* addresses */
@@ -262,6 +267,104 @@ static void listeners_cannot_be_added_after_it(void **state)
     hw_connect(hw, 2, b);
 }
 
+struct folder {
+    char path[32];
+    char socket[64]; /* in it */
+    mode_t umask;
+};
+
+static void end_folder(void *object)
+{
+    struct folder *folder = object;
+    (void)umask(folder->umask);
+    (void)unlink(folder->socket);
+    (void)rmdir(folder->path);
+}
+
+static struct folder *make_folder(void)
+{
+    struct folder *folder = owned_alloc(sizeof(*folder));
+    strcpy(folder->path, "/tmp/spate-hand-over-XXXXXX");
+    assert_non_null(mkdtemp(folder->path));
+    (void)snprintf(folder->socket, sizeof(folder->socket), "%s/next", folder->path);
+    folder->umask = umask(0);
+    return owned_add(folder, end_folder);
+}
+
+/* Asserts that what `fd` sends comes to the process that listens. */
+static void assert_connected(int listening, int fd)
+{
+    char byte = 0;
+    int accepted = owned_fd(accept4(listening, NULL, NULL, SOCK_CLOEXEC));
+    assert_int_equal(send(fd, "x", 1, 0), 1);
+    assert_int_equal(recv(accepted, &byte, 1, 0), 1);
+    assert_int_equal(byte, 'x');
+}
+
+static void processes_of_one_user_find_each_other_at_a_path(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    struct spate_error error = {""};
+    struct stat status;
+    assert_int_equal(spate_hand_over_connect(folder->socket, &error), -ENOENT);
+    assert_non_null(strstr(error.text, folder->socket));
+    int old = spate_hand_over_listen(folder->socket, &error);
+    assert_true(old >= 0);
+    assert_int_equal(fcntl(old, F_GETFD), FD_CLOEXEC);
+    assert_int_equal(stat(folder->socket, &status), 0);
+    assert_int_equal(status.st_mode, S_IFSOCK | S_IRUSR | S_IWUSR); /* whatever the umask */
+    int channel = owned_fd(spate_hand_over_connect(folder->socket, &error));
+    assert_int_equal(fcntl(channel, F_GETFD), FD_CLOEXEC);
+    assert_connected(old, channel);
+    /* The next process takes the path. */
+    int next = owned_fd(spate_hand_over_listen(folder->socket, &error));
+    assert_connected(next, owned_fd(spate_hand_over_connect(folder->socket, NULL)));
+    (void)close(old);
+    assert_connected(next, owned_fd(spate_hand_over_connect(folder->socket, NULL)));
+}
+
+static void a_path_whose_process_has_died_is_free(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    int dead = spate_hand_over_listen(folder->socket, NULL);
+    assert_true(dead >= 0);
+    (void)close(dead);
+    assert_int_equal(access(folder->socket, F_OK), 0);
+    assert_int_equal(spate_hand_over_connect(folder->socket, NULL), -ENOENT);
+    int next = owned_fd(spate_hand_over_listen(folder->socket, NULL));
+    assert_connected(next, owned_fd(spate_hand_over_connect(folder->socket, NULL)));
+}
+
+static void bad_paths_are_refused_and_files_stay(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    struct spate_error error;
+    char longest[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1] = {0};
+    memset(longest, 'x', sizeof(longest) - 1);
+    const struct {
+        const char *path;
+        int result;
+    } bad[] = {{NULL, -EINVAL}, {"", -EINVAL}, {longest, -ENAMETOOLONG}};
+    for (uint32_t i = 0; i < 3; i++) {
+        error.text[0] = 0;
+        assert_int_equal(spate_hand_over_connect(bad[i].path, &error), bad[i].result);
+        assert_true(error.text[0] != 0);
+        error.text[0] = 0;
+        assert_int_equal(spate_hand_over_listen(bad[i].path, &error), bad[i].result);
+        assert_true(error.text[0] != 0);
+    }
+    int file = owned_fd(open(folder->socket, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    assert_int_equal(write(file, "x", 1), 1);
+    assert_int_equal(spate_hand_over_listen(folder->socket, &error), -EEXIST);
+    assert_int_equal(access(folder->socket, F_OK), 0);
+    assert_int_equal(spate_hand_over_connect(folder->socket, &error), -ENOENT);
+    (void)snprintf(longest, sizeof(longest), "%s/no/next", folder->path);
+    assert_int_equal(spate_hand_over_listen(longest, &error), -ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +380,9 @@ int main(void)
         QT_TEST(owned, packets_of_the_other_engine_are_never_answered),
         QT_TEST(owned, an_offer_waits_for_room_in_the_channel),
         QT_TEST(owned, listeners_cannot_be_added_after_it),
+        QT_TEST(owned, processes_of_one_user_find_each_other_at_a_path),
+        QT_TEST(owned, a_path_whose_process_has_died_is_free),
+        QT_TEST(owned, bad_paths_are_refused_and_files_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@ extern "C" {
  *
  * Both engines are created with `hand_over` in their configuration, and run as the same user.  They
  * talk over a connected socket of AF_UNIX and SOCK_SEQPACKET, which the programs make: socketpair()
- * before the new process is started, or a path that the old one listens at.
+ * before the new process is started, or a path that the old one listens at, by
+ * spate_hand_over_listen() and spate_hand_over_connect().
  *
  *     old                                        new
  *     --------------------------------------------------------------------------------------
@@ -49,6 +50,46 @@ extern "C" {
  *     both have leads balancers to both; then give nonces 8 bytes at least, as the new process does
  *     not know which ones the old one has used.
  *   - Listen at the same addresses as the old process, also with spate_listener_prefer(). */
+
+/* Connects to the process that listens at a path: the channel for spate_engine_take_over().
+ *
+ *   path   Where spate_hand_over_listen() was called; at most 107 bytes.
+ *   error  Names the path on failure; may be NULL.
+ *
+ * The descriptor is the caller's, and closes when the process executes another program.
+ *
+ * Returns the descriptor, or:
+ *   -ENOENT        Nobody listens there: this process is the first, or the last one has died.
+ *   -EINVAL        `path` is NULL or empty.
+ *   -ENAMETOOLONG  `path` is longer than 107 bytes.
+ *   -EACCES        The process that listens is another user's.
+ * Other negative errnos of the kernel are passed on.
+ *
+ * Threads: any. */
+SPATE_API int spate_hand_over_connect(const char *path, struct spate_error *error);
+
+/* Listens at a path for the process that comes next: accept4() with SOCK_CLOEXEC returns the
+ * channel for spate_engine_hand_over().  Call it when this process serves, which is after
+ * spate_engine_take_over_finish() if it has taken over: it takes the path from the process before.
+ *
+ * Only processes of the same user, and of root, can connect: whoever does gets the keys.
+ *
+ *   path   At most 107 bytes.  A socket that is there is replaced.
+ *   error  Names the path on failure; may be NULL.
+ *
+ * The descriptor is the caller's, blocks, and closes when the process executes another program.
+ * The path stays when it is closed.  Unlink it when the server ends without a successor; do not
+ * after a hand-over, when it is the successor's.
+ *
+ * Returns the descriptor, or:
+ *   -EEXIST        There is something at `path` that is no socket.
+ *   -ENOENT        The folder of `path` does not exist.
+ *   -EINVAL        `path` is NULL or empty.
+ *   -ENAMETOOLONG  `path` is longer than 107 bytes.
+ * Other negative errnos of the kernel are passed on.
+ *
+ * Threads: any. */
+SPATE_API int spate_hand_over_listen(const char *path, struct spate_error *error);
 
 /* Gives the listening sockets of an engine to another process, step by step.  Sends what is due and
  * reads what has come, and waits for at most `wait_ns`.
