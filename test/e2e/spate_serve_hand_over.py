@@ -56,8 +56,10 @@ class HandOver(Case):
 
     def activate(self, fds, *words):
         """A server that is started with sockets.  Returns it when it listens."""
-        command = [sys.executable, '-c', ACTIVATE, str(len(fds)), *map(str, fds), SPATE, 'serve',
-                   '--root', self.root, '--cert', self.cert, '--key', self.key, *words]
+        # Others may not connect to the hand-over's socket, whatever the umask.
+        command = [sys.executable, '-c', f'import os; os.umask(0){ACTIVATE}', str(len(fds)),
+                   *map(str, fds), SPATE, 'serve', '--root', self.root, '--cert', self.cert,
+                   '--key', self.key, *words]
         server = subprocess.Popen([*map(str, command)], pass_fds=fds, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.end, server)
@@ -104,6 +106,9 @@ class HandOver(Case):
         url, fds = self.bind(2)
         words = ('--inherit', 'quic', '--hand-over', self.path, *more)
         old = self.activate(fds, *words)
+        while not self.path.exists():
+            self.assertIsNone(old.poll())
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
         _, slow = self.relay_to(url, '200mbit')  # it takes three seconds
         download = self.fetch(slow, 'big')
         while not any(self.to.iterdir()):
@@ -119,6 +124,15 @@ class HandOver(Case):
         new.send_signal(signal.SIGTERM)
         self.assertEqual(new.wait(HANG_S), 0)
         self.assertFalse(self.path.exists())
+
+    def test_a_file_in_the_place_of_the_socket_stays(self):
+        self.path.write_text('precious')
+        done = subprocess.run([SPATE, 'serve', '--root', self.root, '--listen', '127.0.0.1:0',
+                               '--hand-over', self.path], text=True, capture_output=True,
+                              timeout=HANG_S, check=False)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, f'spate serve: --hand-over {self.path} exists and is no socket\n'))
+        self.assertEqual(self.path.read_text(), 'precious')
 
     def test_what_is_missing_has_one_line(self):
         for words, line in ((('--inherit', 'quic'),

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <spate/spate.h>
@@ -21,37 +20,25 @@ static bool failed(const struct replace *h, const char *what)
     return false;
 }
 
-/* Returns a socket and the address of the path, or -1. */
-static int open_at(const struct replace *h, struct sockaddr_un *ret)
+/* .. where the error names the path. */
+static bool failed_there(const struct spate_error *error)
 {
-    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (strlen(h->path) >= sizeof(ret->sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(ret->sun_path, h->path);
-    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    message("serve", "--hand-over %s", error->text);
+    return false;
 }
 
 bool replace_take(struct replace *ret, const char *path, struct spate_engine *engine,
                   bool *ret_is_taken)
 {
-    struct sockaddr_un address;
     struct spate_error error = {""};
     *ret = (struct replace){.path = path, .engine = engine, .listening = -1};
     ret->shard = spate_engine_shard(engine, 0);
-    ret->channel = open_at(ret, &address);
+    ret->channel = spate_hand_over_connect(path, &error);
     *ret_is_taken = false;
+    if (ret->channel == -ENOENT)
+        return true;
     if (ret->channel < 0)
-        return failed(ret, strerror(errno));
-    if (connect(ret->channel, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        bool is_first = errno == ENOENT || errno == ECONNREFUSED;
-        if (!is_first)
-            (void)failed(ret, strerror(errno));
-        (void)close(ret->channel);
-        ret->channel = -1;
-        return is_first;
-    }
+        return failed_there(&error);
     *ret_is_taken = true;
     return spate_engine_take_over(engine, ret->channel, PATIENCE_NS, &error) == 0 ||
            failed(ret, error.text);
@@ -82,18 +69,15 @@ static void *wait_for_next(void *argument)
 
 bool replace_finish(struct replace *h)
 {
-    struct sockaddr_un address;
     struct spate_error error = {""};
     if (h->channel >= 0 && spate_engine_take_over_finish(h->engine, PATIENCE_NS, &error) != 0)
         return failed(h, error.text);
     if (h->channel >= 0)
         (void)close(h->channel);
     h->channel = -1;
-    h->listening = open_at(h, &address);
-    (void)unlink(h->path); /* it was the other process's, or of one that was killed */
-    if (h->listening < 0 || bind(h->listening, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        listen(h->listening, 1) != 0)
-        return failed(h, strerror(errno));
+    h->listening = spate_hand_over_listen(h->path, &error);
+    if (h->listening < 0)
+        return failed_there(&error);
     int result = pthread_create(&h->thread, NULL, wait_for_next, h);
     h->has_thread = result == 0;
     return h->has_thread || failed(h, strerror(result));
