@@ -12,22 +12,25 @@ int client_failed(const char *call, int result, const struct spate_error *error)
     return 1;
 }
 
-int client_open(struct client *client, const struct spate_config *config, const char *port,
-                const char *ca_file)
+struct sockaddr_in client_localhost(const char *port)
 {
-    static const char *const alpn[] = {"echo"};
-    const struct sockaddr_in address = {
+    return (struct sockaddr_in){
         .sin_family = AF_INET,
         .sin_port = htons((uint16_t)atoi(port)),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
+}
+
+int client_create(struct client *client, const struct spate_config *config, const char *alpn,
+                  const char *ca_file)
+{
     struct spate_error error = {""};
     struct spate_tls_options options;
-    struct spate_conn *conn; /* events name it */
     memset(client, 0, sizeof(*client));
     spate_tls_options_init(&options);
     options.ca_file = ca_file;
-    options.alpn = alpn;
+    options.insecure = ca_file == NULL;
+    options.alpn = &alpn;
     options.alpn_count = 1;
     int result = spate_tls_client_create(&options, &client->tls, &error);
     if (result != 0)
@@ -36,9 +39,25 @@ int client_open(struct client *client, const struct spate_config *config, const 
     if (result != 0)
         return client_failed("spate_engine_create", result, &error);
     client->shard = spate_engine_shard(client->engine, 0);
-    result = spate_shard_connect(client->shard, (const struct sockaddr *)&address, sizeof(address),
-                                 "localhost", client->tls, NULL, &conn, &error);
+    return 0;
+}
+
+int client_connect(struct client *client, const struct sockaddr_in *address, void *user,
+                   struct spate_conn **ret)
+{
+    struct spate_error error = {""};
+    int result = spate_shard_connect(client->shard, (const struct sockaddr *)address,
+                                     sizeof(*address), "localhost", client->tls, user, ret, &error);
     return result == 0 ? 0 : client_failed("spate_shard_connect", result, &error);
+}
+
+int client_open(struct client *client, const struct spate_config *config, const char *port,
+                const char *ca_file)
+{
+    const struct sockaddr_in address = client_localhost(port);
+    struct spate_conn *conn; /* events name it */
+    int result = client_create(client, config, "echo", ca_file);
+    return result == 0 ? client_connect(client, &address, NULL, &conn) : result;
 }
 
 void client_close(struct client *client)

@@ -2,20 +2,33 @@
 #ifndef EXAMPLES_CLIENT_H
 #define EXAMPLES_CLIENT_H
 
+#include <netinet/in.h>
+
 #include <spate/spate.h>
 
-/* What every client needs: an engine of one shard, and a connection to a port of this machine. */
+/* What every client needs: an engine of one shard, and connections. */
 struct client {
     struct spate_engine *engine;
     struct spate_shard *shard;
     struct spate_tls *tls;
 };
 
-/* Starts to connect to 127.0.0.1, and trusts the certificates in `ca_file`.  Returns 0, or 1 after
- * it has said why not; client_close() is due in both cases. */
+/* Makes the engine, and trusts the certificates in `ca_file`; NULL: whoever answers.  Returns 0, or
+ * 1 after it has said why not; client_close() is due in both cases. */
+int client_create(struct client *client, const struct spate_config *config, const char *alpn,
+                  const char *ca_file);
+
+/* Starts to connect.  Returns 0, or 1 after it has said why not. */
+int client_connect(struct client *client, const struct sockaddr_in *address, void *user,
+                   struct spate_conn **ret);
+
+/* Does both for an echo server at 127.0.0.1. */
 int client_open(struct client *client, const struct spate_config *config, const char *port,
                 const char *ca_file);
 void client_close(struct client *client);
+
+/* Returns a port of 127.0.0.1. */
+struct sockaddr_in client_localhost(const char *port);
 
 /* Says why a call has failed.  Returns 1. */
 int client_failed(const char *call, int result, const struct spate_error *error);

@@ -6,26 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int failed(const char *call, int result, const struct spate_error *error)
-{
-    fprintf(stderr, "%s: %s\n", call, error->text[0] != 0 ? error->text : strerror(-result));
-    return 1;
-}
-
-static int make_tls(struct echo *echo, const char *cert_file, const char *key_file)
-{
-    static const char *const alpn[] = {"echo"};
-    struct spate_error error = {""};
-    struct spate_tls_options options;
-    spate_tls_options_init(&options);
-    options.cert_file = cert_file;
-    options.key_file = key_file;
-    options.alpn = alpn;
-    options.alpn_count = 1;
-    int result = spate_tls_server_create(&options, &echo->tls, &error);
-    return result == 0 ? 0 : failed("spate_tls_server_create", result, &error);
-}
-
 int echo_listen(struct echo *echo, uint16_t port)
 {
     struct spate_error error = {""};
@@ -38,11 +18,11 @@ int echo_listen(struct echo *echo, uint16_t port)
     struct sockaddr_storage bound;
     socklen_t bound_size;
     int result = spate_shard_listen(echo->shard, (struct sockaddr *)&address, sizeof(address),
-                                    echo->tls, NULL, &listener, &error);
+                                    echo->server.tls, NULL, &listener, &error);
     if (result == 0)
         result = spate_listener_address(listener, &bound, &bound_size);
     if (result != 0)
-        return failed("spate_shard_listen", result, &error);
+        return server_failed("spate_shard_listen", result, &error);
     memcpy(&address, &bound, sizeof(address));
     printf("listening at port %u\n", ntohs(address.sin_port));
     return fflush(stdout) == 0 ? 0 : 1;
@@ -51,33 +31,28 @@ int echo_listen(struct echo *echo, uint16_t port)
 int echo_create_with(struct echo *echo, const struct spate_config *config, const char *cert_file,
                      const char *key_file)
 {
-    struct spate_error error = {""};
     memset(echo, 0, sizeof(*echo));
-    if (make_tls(echo, cert_file, key_file) != 0)
+    if (server_create(&echo->server, config, "echo", cert_file, key_file) != 0)
         return 1;
-    int result = spate_engine_create(config, &echo->engine, &error);
-    if (result != 0)
-        return failed("spate_engine_create", result, &error);
-    echo->shard = spate_engine_shard(echo->engine, 0);
+    echo->shard = spate_engine_shard(echo->server.engine, 0);
     return 0;
 }
 
-int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv)
+int echo_create(struct echo *echo, const struct spate_config *config, int argc, char **argv)
 {
-    struct spate_config config;
     memset(echo, 0, sizeof(*echo));
     if (argc != 4) {
         fprintf(stderr, "usage: %s CERT-FILE KEY-FILE PORT\n", argv[0]);
         return 1;
     }
-    spate_config_init(&config);
-    config.backend = backend;
-    return echo_create_with(echo, &config, argv[1], argv[2]);
+    return echo_create_with(echo, config, argv[1], argv[2]);
 }
 
 int echo_open(struct echo *echo, int argc, char **argv)
 {
-    int result = echo_create(echo, SPATE_BACKEND_AUTO, argc, argv);
+    struct spate_config config;
+    spate_config_init(&config);
+    int result = echo_create(echo, &config, argc, argv);
     return result == 0 ? echo_listen(echo, (uint16_t)atoi(argv[3])) : result;
 }
 
@@ -117,7 +92,7 @@ int echo_turn(struct echo *echo)
     uint32_t count;
     int result = spate_shard_turn(echo->shard, 0);
     if (result < 0)
-        return failed("spate_shard_turn", result, &error);
+        return server_failed("spate_shard_turn", result, &error);
     while ((count = spate_shard_events(echo->shard, events, 64)) > 0) {
         for (uint32_t i = 0; i < count; i++)
             handle(echo, &events[i]);
@@ -127,6 +102,5 @@ int echo_turn(struct echo *echo)
 
 void echo_close(struct echo *echo)
 {
-    spate_engine_destroy(echo->engine);
-    spate_tls_destroy(echo->tls);
+    server_destroy(&echo->server);
 }

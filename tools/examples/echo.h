@@ -7,11 +7,12 @@
 
 #include <spate/spate.h>
 
+#include "tools/examples/server.h"
+
 /* An echo server without a loop: the examples put it into theirs. */
 struct echo {
-    struct spate_engine *engine;
+    struct server server;
     struct spate_shard *shard;
-    struct spate_tls *tls;
     bool has_ended; /* after a shutdown, the last connection has */
 };
 
@@ -19,11 +20,12 @@ struct echo {
  * one. Prints the port.  Returns 0, or 1 after it has said why not. */
 int echo_open(struct echo *echo, int argc, char **argv);
 
-/* The same in two steps, for a program that has a socket of its own: the engine, and where it
- * listens. */
-int echo_create(struct echo *echo, enum spate_backend backend, int argc, char **argv);
+/* Make the engine, by the same command line or by another one. */
+int echo_create(struct echo *echo, const struct spate_config *config, int argc, char **argv);
 int echo_create_with(struct echo *echo, const struct spate_config *config, const char *cert_file,
                      const char *key_file);
+
+/* Listens on 127.0.0.1, and prints the port. */
 int echo_listen(struct echo *echo, uint16_t port);
 
 /* Runs a turn that does not wait, and handles its events.  Returns 0, or 1 after it has said that

@@ -6,14 +6,10 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
 
 #include <event2/event.h>
 
 #include "tools/examples/echo.h"
-
-#define NS_PER_S  UINT64_C(1000000000)
-#define NS_PER_US UINT64_C(1000)
 
 struct host {
     struct echo echo;
@@ -22,25 +18,14 @@ struct host {
     int result;
 };
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 /* Waits for the descriptor, or until the shard is due. */
 static void wait_again(struct host *host)
 {
-    uint64_t due_ns = spate_shard_deadline_ns(host->echo.shard);
-    uint64_t from_ns = now_ns();
-    uint64_t wait_us = due_ns > from_ns ? (due_ns - from_ns) / NS_PER_US + 1 : 0;
-    const struct timeval wait = {
-        .tv_sec = (time_t)(wait_us / 1000000),
-        .tv_usec = (suseconds_t)(wait_us % 1000000),
-    };
+    struct timespec wait = {0};
+    bool is_limited = spate_shard_timeout(host->echo.shard, &wait) != NULL;
+    const struct timeval wait_us = {wait.tv_sec, wait.tv_nsec / 1000}; /* a turn may come early */
     (void)event_del(host->shard_event); /* with the time-out of before */
-    (void)event_add(host->shard_event, due_ns == SPATE_FOREVER ? NULL : &wait);
+    (void)event_add(host->shard_event, is_limited ? &wait_us : NULL);
 }
 
 static void on_ready(evutil_socket_t fd, short events, void *argument)

@@ -8,17 +8,13 @@
 #include <errno.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tools/examples/echo.h"
-
-#define NS_PER_S UINT64_C(1000000000)
+#include "tools/examples/signals.h"
 
 enum { BATCH = 32, CONTROL_SIZE = 64 };
 
@@ -32,11 +28,8 @@ static int wire_open(struct wire *wire, uint16_t port)
 {
     socklen_t size = sizeof(wire->local);
     int on = 1;
-    wire->local = (struct sockaddr_in){
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
+    wire->local = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+    wire->local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     wire->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (wire->fd >= 0 && setsockopt(wire->fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on)) == 0 &&
         bind(wire->fd, (struct sockaddr *)&wire->local, size) == 0 &&
@@ -126,43 +119,26 @@ static void send_trains(const struct wire *wire, struct spate_shard *shard)
     }
 }
 
-/* Returns true if a signal has come. */
-static bool wait_until(uint64_t due_ns, struct pollfd *polled, nfds_t count)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-    uint64_t wait_ns = due_ns > now_ns ? due_ns - now_ns : 0;
-    struct timespec wait = {(time_t)(wait_ns / NS_PER_S), (long)(wait_ns % NS_PER_S)};
-    (void)ppoll(polled, count, due_ns == SPATE_FOREVER ? NULL : &wait, NULL);
-    return (polled[0].revents & POLLIN) != 0;
-}
-
 int main(int argc, char **argv)
 {
     struct echo echo;
     struct wire wire = {.fd = -1};
-    sigset_t ends;
-    (void)sigemptyset(&ends);
-    (void)sigaddset(&ends, SIGINT);
-    (void)sigaddset(&ends, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &ends, NULL);
-
-    int result = echo_create(&echo, SPATE_BACKEND_HOST, argc, argv);
+    struct timespec wait;
+    struct pollfd polled[] = {{.fd = signals_open(0), .events = POLLIN}, {.events = POLLIN}};
+    struct spate_config config;
+    spate_config_init(&config);
+    config.backend = SPATE_BACKEND_HOST;
+    int result = echo_create(&echo, &config, argc, argv);
     if (result == 0)
         result = wire_open(&wire, (uint16_t)atoi(argv[3]));
     if (result == 0)
         result = echo_listen(&echo, ntohs(wire.local.sin_port));
-    struct pollfd polled[] = {
-        {.fd = signalfd(-1, &ends, SFD_CLOEXEC), .events = POLLIN},
-        {.fd = wire.fd, .events = POLLIN},
-    };
-    while (result == 0) {
+    polled[1].fd = wire.fd;
+    while (result == 0 && polled[0].revents == 0) {
         receive(&wire, echo.shard);
         result = echo_turn(&echo);
         send_trains(&wire, echo.shard);
-        if (wait_until(spate_shard_deadline_ns(echo.shard), polled, 2))
-            break;
+        (void)ppoll(polled, 2, spate_shard_timeout(echo.shard, &wait), NULL);
     }
     echo_close(&echo);
     (void)close(wire.fd);

@@ -356,6 +356,8 @@ def unfinished_work_and_scratch_comments_are_found():
 def long_files_and_functions_are_found():
     assert findings('proto/wire/x.c', 'int x;\n' * 599) == []
     assert len(findings('proto/wire/x.c', 'int x;\n' * 600)) == 1
+    assert findings('tools/examples/x.c', 'int x;\n' * 148) == []
+    assert len(findings('tools/examples/x.c', 'int x;\n' * 149)) == 1
     assert findings('proto/wire/x.c', 'int f(void)\n{\n' + '    g();\n' * 70 + '}\n') == []
     assert len(findings('proto/wire/x.c', 'int f(void)\n{\n' + '    g();\n' * 71 + '}\n')) == 1
     two = 'int f(void)\n{\n' + '    g();\n' * 50 + '}\n'

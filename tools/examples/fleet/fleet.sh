@@ -50,7 +50,7 @@ done
 id=spate-$$
 pids=()
 clean() {
-    [ "${#pids[@]}" -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+    [ "${#pids[@]}" -eq 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true
     [ "${#pids[@]}" -eq 0 ] || wait "${pids[@]}" 2>/dev/null || true
     for name in clients router server1 server2; do
         ip netns delete "$id-$name" 2>/dev/null || true
@@ -108,7 +108,8 @@ await() {
 # serve GENERATION: starts both servers.
 serve() {
     for i in 1 2; do
-        ip netns exec "$id-server$i" "$build/tools/fleet_server" "10.1.$i.1" 4433 "3$i" \
+        ip netns exec "$id-server$i" "$build/tools/fleet_server" \
+            "$folder/cert" "$folder/key" "10.1.$i.1" 4433 "3$i" \
             "$folder/next$i" >"$folder/server$i-$1" &
         pids+=($!)
     done
@@ -123,6 +124,8 @@ come() {
     run+=($!)
 }
 
+"$build/tools/spate" cert --out-cert "$folder/cert" --out-key "$folder/key" >"$folder/certs"
+ulimit -n "$(ulimit -H -n)" # two sockets for each client
 serve 1
 run=()
 come clients1
