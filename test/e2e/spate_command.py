@@ -136,6 +136,19 @@ class Rest(unittest.TestCase):
         self.assertRegex(run('version').stdout, r'^spate \d+\.\d+\.\d+\n$')
         self.assertIn('usage: spate', run('help').stdout)
 
+    def test_each_command_of_the_help_has_a_help_of_its_own(self):
+        commands = re.findall(r'^  spate (\w+)', run('--help').stdout, re.MULTILINE)
+        self.assertGreater(len(commands), 10)
+        for command in commands:
+            said = run(command, '--help').stdout
+            self.assertTrue(said.startswith('usage: spate '), f'{command}: {said}')
+            self.assertEqual(run('help', command).stdout, said)
+
+    def test_help_for_what_is_no_command(self):
+        for words in (('help', 'nonsense'), ('help', 'cp', 'sync')):
+            done = run(*words)
+            self.assertEqual((done.returncode, done.stdout, done.stderr.count('\n')), (2, '', 1))
+
 
 if __name__ == '__main__':
     unittest.main()
