@@ -10,16 +10,14 @@
 
 #include "crypto/tls.h"
 #include "engine/conn/ask.h"
+#include "engine/conn/events_push.h"
 #include "engine/conn/prefer.h"
+#include "engine/conn/received.h"
 #include "engine/conn/resume.h"
 #include "engine/conn/watch.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
-
-enum {
-    BATCH_STEP = 32, /* slices that are taken of a connection at once */
-};
 
 void se_events_processed(struct se_events *events)
 {
@@ -33,13 +31,6 @@ void se_events_processed(struct se_events *events)
         events->slices_count = 0;
     }
     events->processed_count = events->pushed_count - (events->tail - events->head);
-}
-
-static bool is_full(const struct se_events *events)
-{
-    return events->tail == SE_EVENTS_MAX ||
-           events->results_count > SE_RESULTS_MAX - SP_MESSAGE_RESULTS_MAX ||
-           events->slices_count == SE_SLICES_MAX;
 }
 
 /* Which events must wait until the application has processed an earlier one. */
@@ -57,51 +48,24 @@ static enum hold hold_of(const struct spate_conn *conn)
     return conn->stream_intro_number > processed_count ? HOLD_STREAMS : HOLD_NOTHING;
 }
 
-/* Begins an event; the caller fills the rest of it in its place.  Inline: a stream has four. */
 static inline struct spate_event *push(struct spate_conn *conn, enum spate_event_kind kind)
 {
-    struct se_events *events = &conn->shard->events;
-    /* The event of a channel is moved on at once: see se_channel_drain(). */
-    SB_DEBUG_ASSERT(!is_full(events) || conn->channel != NULL);
-    SB_ASSERT(events->tail < SB_COUNT(events->ring));
-    struct spate_event *event = &events->ring[events->tail++];
-    events->pushed_count++;
-    *event = (struct spate_event){.kind = kind, .conn = conn, .conn_user = conn->user};
-    return event;
-}
-
-bool se_events_push_shutdown(struct se_events *events)
-{
-    if (is_full(events))
-        return false;
-    events->ring[events->tail++] = (struct spate_event){.kind = SPATE_EVENT_SHUTDOWN};
-    events->pushed_count++;
-    return true;
+    return se_events_push(&conn->shard->events, conn, kind);
 }
 
 static inline struct spate_event *
 push_of_stream(struct spate_conn *conn, enum spate_event_kind kind, const struct sp_event *reported)
 {
-    struct spate_event *event = push(conn, kind);
-    event->stream_id = reported->stream_id;
-    event->stream_user = reported->stream_user;
-    return event;
+    return se_events_push_of_stream(&conn->shard->events, conn, kind, reported);
 }
 
-static void push_data(struct spate_conn *conn, const struct sp_event *reported)
+bool se_events_push_shutdown(struct se_events *events)
 {
-    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_DATA, reported);
-    event->u.data.slice = (struct spate_slice){
-        .data = reported->data.slice.data,
-        .size = reported->data.slice.size,
-        .buffer = reported->data.slice.buffer,
-        .conn_ref = conn->id,
-        .stream_id = reported->stream_id,
-    };
-    se_waits_hold(&conn->waits, reported->data.slice.size);
-    event->u.data.offset = reported->data.offset;
-    event->u.data.fin = reported->data.fin;
-    event->u.data.early = reported->data.is_early;
+    if (se_events_is_full(events))
+        return false;
+    events->ring[events->tail++] = (struct spate_event){.kind = SPATE_EVENT_SHUTDOWN};
+    events->pushed_count++;
+    return true;
 }
 
 static void push_placed(struct spate_conn *conn, const struct sp_event *reported)
@@ -117,19 +81,6 @@ static void push_placed(struct spate_conn *conn, const struct sp_event *reported
     se_conn_want_send(conn); /* the peer may get credit for them */
 }
 
-static void push_message(struct spate_conn *conn, const struct sp_event *reported)
-{
-    struct spate_event *event = push(conn, SPATE_EVENT_DATAGRAM);
-    se_waits_hold(&conn->waits, reported->message.size);
-    event->u.datagram.slice = (struct spate_slice){
-        .data = reported->message.data,
-        .size = reported->message.size,
-        .buffer = reported->message.buffer,
-        .conn_ref = conn->id,
-        .stream_id = SE_NO_STREAM,
-    };
-}
-
 static void push_path(struct spate_conn *conn, enum sp_path_change change)
 {
     static const enum spate_path_change changes[] = {
@@ -141,66 +92,6 @@ static void push_path(struct spate_conn *conn, enum sp_path_change change)
     if (change == SP_PATH_PEER_MOVED || change == SP_PATH_PREFERRED)
         conn->remote = sp_conn_path(conn->proto)->remote;
     push(conn, SPATE_EVENT_PATH)->u.path = changes[change];
-}
-
-/* Appends slices to a batch, which is the last event. */
-static void extend_batch(struct spate_event *event, const struct sb_slice *slices, uint32_t count)
-{
-    struct se_events *events = &event->conn->shard->events;
-    SB_ASSERT(count <= SE_SLICES_MAX - events->slices_count);
-    struct spate_slice *to = &events->slices[events->slices_count];
-    bool is_of_stream = event->kind == SPATE_EVENT_STREAM_BATCH;
-    uint64_t stream_id = is_of_stream ? event->stream_id : SE_NO_STREAM;
-    for (uint32_t i = 0; i < count; i++) {
-        to[i] = (struct spate_slice){
-            .data = slices[i].data,
-            .size = slices[i].size,
-            .buffer = slices[i].buffer,
-            .conn_ref = event->conn->id,
-            .stream_id = stream_id,
-        };
-        event->u.batch.size_bytes += slices[i].size;
-        se_waits_hold(&event->conn->waits, slices[i].size);
-    }
-    event->u.batch.count += count;
-    events->slices_count += count;
-}
-
-/* How many slices can be added to a batch at once. */
-static uint32_t batch_room(const struct se_events *events)
-{
-    return SB_MIN(SE_SLICES_MAX - events->slices_count, (uint32_t)BATCH_STEP);
-}
-
-static SB_NEVER_INLINE void push_data_batch(struct spate_conn *conn,
-                                            const struct sp_event *reported)
-{
-    struct sb_slice more[BATCH_STEP];
-    struct se_events *events = &conn->shard->events;
-    struct spate_event *event = push_of_stream(conn, SPATE_EVENT_STREAM_BATCH, reported);
-    event->u.batch.offset = reported->data.offset;
-    event->u.batch.early = reported->data.is_early;
-    event->u.batch.slices = &events->slices[events->slices_count];
-    extend_batch(event, &reported->data.slice, reported->data.slice.size > 0);
-    bool fin = reported->data.fin;
-    uint32_t count, room;
-    do {
-        room = fin ? 0 : batch_room(events);
-        count =
-            room == 0 ? 0 : sp_conn_more_data(conn->proto, reported->stream_id, more, room, &fin);
-        extend_batch(event, more, count);
-    } while (count > 0 && count == room);
-    event->u.batch.fin = fin;
-}
-
-static void push_message_batch(struct spate_conn *conn, const struct sp_event *reported)
-{
-    struct sb_slice more[BATCH_STEP];
-    struct se_events *events = &conn->shard->events;
-    struct spate_event *event = push(conn, SPATE_EVENT_DATAGRAM_BATCH);
-    event->u.batch.slices = &events->slices[events->slices_count];
-    extend_batch(event, &reported->message, 1);
-    extend_batch(event, more, sp_conn_more_messages(conn->proto, more, batch_room(events)));
 }
 
 /* Adds the results to the connection's event before, if that is the last one and not taken yet. */
@@ -350,9 +241,9 @@ static void translate_for_app(struct spate_conn *conn, const struct sp_event *re
         break;
     case SP_EVENT_MESSAGE:
         if (SB_UNLIKELY(conn->wants_batches))
-            push_message_batch(conn, reported);
+            se_received_push_message_batch(conn, reported);
         else
-            push_message(conn, reported);
+            se_received_push_message(conn, reported);
         break;
     case SP_EVENT_MESSAGES_DONE:
         push_results(conn, reported);
@@ -443,9 +334,9 @@ void se_conn_translate(struct spate_conn *conn, const struct sp_event *reported)
         break;
     case SP_EVENT_STREAM_DATA:
         if (SB_UNLIKELY(conn->wants_batches))
-            push_data_batch(conn, reported);
+            se_received_push_data_batch(conn, reported);
         else
-            push_data(conn, reported);
+            se_received_push_data(conn, reported);
         break;
     case SP_EVENT_STREAM_SENT:
         event = push_of_stream(conn, SPATE_EVENT_SENT, reported);
@@ -489,8 +380,8 @@ void se_conn_drain(struct spate_conn *conn)
         se_channel_drain(conn, is_unwound);
         return;
     }
-    for (enum hold hold;
-         is_unwound && !is_full(&conn->shard->events) && (hold = hold_of(conn)) != HOLD_ALL;) {
+    for (enum hold hold; is_unwound && !se_events_is_full(&conn->shard->events) &&
+                         (hold = hold_of(conn)) != HOLD_ALL;) {
         if (hold == HOLD_STREAMS) {
             if (!sp_conn_next_opened(proto, &reported))
                 break;
@@ -507,7 +398,7 @@ void se_conn_drain(struct spate_conn *conn)
 void se_shard_drain(struct spate_shard *shard)
 {
     SB_LIST_EACH(link, &shard->event_pending) {
-        if (is_full(&shard->events))
+        if (se_events_is_full(&shard->events))
             return;
         se_conn_drain(SB_CONTAINER_OF(link, struct spate_conn, event_pending_link));
     }
