@@ -13,22 +13,59 @@ enum {
     BATCH_STEP = 32, /* slices that are taken of a connection at once */
 };
 
-void se_received_push_data(struct spate_conn *conn, const struct sp_event *reported)
+/* Queues one slice of the stream of `reported`, which begins at `offset`. */
+static struct spate_event *push_slice(struct spate_conn *conn, const struct sp_event *reported,
+                                      const struct sb_slice *slice, uint64_t offset)
 {
     struct se_events *events = &conn->shard->events;
     struct spate_event *event =
         se_events_push_of_stream(events, conn, SPATE_EVENT_STREAM_DATA, reported);
     event->u.data.slice = (struct spate_slice){
-        .data = reported->data.slice.data,
-        .size = reported->data.slice.size,
-        .buffer = reported->data.slice.buffer,
+        .data = slice->data,
+        .size = slice->size,
+        .buffer = slice->buffer,
         .conn_ref = conn->id,
         .stream_id = reported->stream_id,
     };
-    se_waits_hold(&conn->waits, reported->data.slice.size);
-    event->u.data.offset = reported->data.offset;
-    event->u.data.fin = reported->data.fin;
+    se_waits_hold(&conn->waits, slice->size);
+    event->u.data.offset = offset;
     event->u.data.early = reported->data.is_early;
+    return event;
+}
+
+/* Queues what follows the event before, which is of `reported`, as far as there is room. */
+static SB_NEVER_INLINE void push_run(struct spate_conn *conn, const struct sp_event *reported,
+                                     struct spate_event *event)
+{
+    struct sb_slice more[BATCH_STEP];
+    const struct se_events *events = &conn->shard->events;
+    uint64_t offset = reported->data.offset + reported->data.slice.size;
+    bool fin = false;
+    uint32_t count, room;
+    do {
+        room = fin || se_events_is_full(events)
+                   ? 0
+                   : SB_MIN(SE_EVENTS_MAX - events->tail, (uint32_t)BATCH_STEP);
+        count =
+            room == 0 ? 0 : sp_conn_more_data(conn->proto, reported->stream_id, more, room, &fin);
+        for (uint32_t i = 0; i < count; i++) {
+            event = push_slice(conn, reported, &more[i], offset);
+            offset += more[i].size;
+        }
+    } while (count > 0 && count == room);
+    event->u.data.fin = fin;
+}
+
+void se_received_push_data(struct spate_conn *conn, const struct sp_event *reported)
+{
+    struct spate_event *event =
+        push_slice(conn, reported, &reported->data.slice, reported->data.offset);
+    event->u.data.fin = reported->data.fin;
+    /* Where a datagram is full, more of them mostly follow: one walk takes them all, instead of a
+     * look for the next event of the connection for each.  A channel counts single events. */
+    bool may_follow = !reported->data.fin && reported->data.slice.size >= SP_PAGE_SIZE;
+    if (may_follow && conn->channel == NULL)
+        push_run(conn, reported, event);
 }
 
 void se_received_push_message(struct spate_conn *conn, const struct sp_event *reported)
