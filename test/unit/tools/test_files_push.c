@@ -3,11 +3,13 @@
 
 #include "test/support/files_world.h"
 
+#include <fcntl.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { LARGE = 1 << 20, SHORT = 270000, EARLY = 20000 };
 
@@ -62,6 +64,30 @@ static struct world_stream *push_large(const char *path, bool is_right, size_t s
     assert_true(stream->place_count > 1);
     place(stream, data, LARGE + FILES_DIGEST_SIZE - short_by, fin);
     free(data);
+    return stream;
+}
+
+/* The bytes of a chunk: what some streams send would be another file. */
+static uint8_t *make_chunk(uint8_t content)
+{
+    uint8_t *data = malloc(LARGE + FILES_DIGEST_SIZE);
+    assert_non_null(data);
+    memset(data, content, LARGE);
+    (void)SHA256(data, LARGE, data + LARGE);
+    return data;
+}
+
+/* Begins to send the only chunk of a file. */
+static struct world_stream *begin_chunk(const char *path)
+{
+    struct files_item item = {.kind = FILES_FILE, .mode = 0644, .size = LARGE};
+    uint8_t head[FILES_ITEM_SIZE_MAX];
+    item.piece_size = item.data_size = item.extents[0].size = LARGE;
+    item.extent_count = 1;
+    (void)snprintf(item.path, sizeof(item.path), "%s", path);
+    struct world_stream *stream = files_world_open_stream(0);
+    w->takes_memory = true;
+    files_world_tell(stream, head, files_item_write(&item, head), false);
     return stream;
 }
 
@@ -130,6 +156,71 @@ static void a_chunk_that_is_given_up_leaves_the_worker(void **state)
     assert_false(is_there("two"));
 }
 
+static void assert_busy(const struct world_stream *stream)
+{
+    struct files_message message;
+    struct files_result result;
+    assert_int_equal(files_message_find(stream->bytes, stream->size, &message), 1);
+    assert_true(files_result_read(&message, &result));
+    assert_int_equal(message.type, FILES_RESULT);
+    assert_int_equal(result.status, FILES_BUSY);
+}
+
+static void a_chunk_is_written_by_one_stream_at_a_time(void **state)
+{
+    (void)state;
+    uint8_t *ones = make_chunk(1);
+    uint8_t *twos = make_chunk(2);
+    uint8_t last = 0;
+    struct world_stream *first = begin_chunk("x");
+    place(first, ones, LARGE / 2, false);
+    struct world_stream *second = begin_chunk("x");
+    assert_busy(second);
+    assert_int_equal(second->place_count, 0);
+    place(first, ones + LARGE / 2, LARGE / 2, false);
+    /* One that gives up lets others write. */
+    files_world_close_stream(first);
+    second = begin_chunk("x");
+    place(second, twos, LARGE + FILES_DIGEST_SIZE, true);
+    files_world_settle(second);
+    assert_int_equal(second->bytes[0], FILES_END);
+    assert_true(is_there("x"));
+    int fd = openat(w->root, "x", O_RDONLY | O_CLOEXEC);
+    for (off_t at = 0; at < LARGE; at += LARGE / 64) {
+        assert_int_equal(pread(fd, &last, 1, at), 1);
+        assert_int_equal(last, 2);
+    }
+    (void)close(fd);
+    free(ones);
+    free(twos);
+}
+
+/* Of a file of two chunks: one that is verified is not written again. */
+static void a_chunk_that_is_there_stays(void **state)
+{
+    (void)state;
+    struct files_item item = {.kind = FILES_FILE, .size = LARGE + FILES_CHUNK_SIZE, .path = "y"};
+    uint8_t head[FILES_ITEM_SIZE_MAX];
+    uint8_t *ones = make_chunk(1);
+    item.offset = item.extents[0].offset = FILES_CHUNK_SIZE;
+    item.piece_size = item.data_size = item.extents[0].size = LARGE;
+    item.extent_count = 1;
+    w->takes_memory = true;
+    for (int i = 0; i < 2; i++) {
+        struct world_stream *stream = files_world_open_stream(0);
+        files_world_tell(stream, head, files_item_write(&item, head), false);
+        if (i == 1) {
+            assert_busy(stream);
+            break;
+        }
+        place(stream, ones, LARGE + FILES_DIGEST_SIZE, true);
+        files_world_settle(stream);
+        assert_int_equal(stream->bytes[0], FILES_END);
+    }
+    assert_int_equal(LIST_FIRST(&w->server.targets)->have_count, 1);
+    free(ones);
+}
+
 /* Begins a file of SHORT bytes: EARLY of them come before memory is lent. */
 static struct world_stream *begin_short(uint8_t *data)
 {
@@ -193,6 +284,10 @@ int main(void)
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(a_chunk_that_is_given_up_leaves_the_worker,
                                         files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(a_chunk_is_written_by_one_stream_at_a_time,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(a_chunk_that_is_there_stays, files_world_set_up,
+                                        files_world_tear_down),
         cmocka_unit_test_setup_teardown(no_more_memory_is_lent_than_the_rest_needs,
                                         files_world_set_up, files_world_tear_down),
         cmocka_unit_test_setup_teardown(nothing_follows_a_piece, files_world_set_up,

@@ -37,8 +37,8 @@ enum files_status cp_large_open(struct cp_run *run, struct cp_large *large,
         return files_status_of(e);
     struct files_target *target = large->target;
     for (uint32_t i = 0; i < target->chunk_count; i++) {
-        large->have[i] = target->have[i];
-        if (target->have[i] != 0)
+        large->have[i] = files_target_has(target, i);
+        if (large->have[i] != 0)
             run->bytes_skipped += files_target_chunk_bytes(target, i);
     }
     large->left = target->chunk_count - target->have_count;

@@ -174,10 +174,11 @@ static bool is_there(struct files_server *server, const struct files_request *re
            files_mtime_ns(&status) == request->mtime_ns;
 }
 
-static void answer_probe(struct files_stream *stream, bool is_whole, const uint8_t *have,
-                         uint32_t count)
+/* `target` is NULL if the file is whole. */
+static void answer_probe(struct files_stream *stream, const struct files_target *target)
 {
     struct files_core *core = &stream->session->server->core;
+    uint32_t count = target != NULL ? target->chunk_count : 0;
     uint32_t size = 1 + (count + 7) / 8;
     struct files_buffer *buffer =
         files_buffer_create_for(core, &stream->session->share, FILES_HEAD_SIZE + size);
@@ -188,9 +189,9 @@ static void answer_probe(struct files_stream *stream, bool is_whole, const uint8
     files_head_write(FILES_HAVE, size, buffer->data);
     uint8_t *body = buffer->data + FILES_HEAD_SIZE;
     memset(body, 0, size);
-    body[0] = is_whole;
+    body[0] = target == NULL || target->is_whole;
     for (uint32_t i = 0; i < count; i++)
-        body[1 + i / 8] |= (uint8_t)(have[i] << i % 8);
+        body[1 + i / 8] |= (uint8_t)(files_target_has(target, i) << i % 8);
     buffer->used = FILES_HEAD_SIZE + size;
     (void)files_buffer_answer(core, stream->session->conn, stream->id, buffer, true);
 }
@@ -203,7 +204,7 @@ void files_push_probe(struct files_stream *stream, const struct files_request *r
     stream->mode = MODE_DONE;
     enum files_status status = files_push_may_write(server, request->path);
     if (status == FILES_OK && is_there(server, request)) {
-        answer_probe(stream, true, NULL, 0);
+        answer_probe(stream, NULL);
         return;
     }
     *item = (struct files_item){.kind = FILES_FILE,
@@ -220,5 +221,5 @@ void files_push_probe(struct files_stream *stream, const struct files_request *r
     if (status != FILES_OK)
         (void)files_answer(&server->core, stream->session->conn, stream->id, 0, status, true);
     else
-        answer_probe(stream, target->is_whole, target->have, target->chunk_count);
+        answer_probe(stream, target);
 }

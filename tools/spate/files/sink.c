@@ -34,9 +34,17 @@ bool files_sink_init(struct files_sink *ret, struct files_core *core, struct fil
     return ret->hash != NULL;
 }
 
+static uint32_t chunk_of(const struct files_sink *sink)
+{
+    return (uint32_t)(sink->item.offset / sink->target->chunk_size);
+}
+
 /* The piece is complete or given up. */
 static void leave_target(struct files_sink *sink)
 {
+    if (sink->writes)
+        files_target_leave(sink->target, chunk_of(sink));
+    sink->writes = false;
     if (sink->target != NULL)
         sink->target->users--;
     sink->target = NULL;
@@ -152,13 +160,12 @@ static void take_small(struct files_sink *sink, const uint8_t **data, size_t *si
 static enum files_status finish_piece(struct files_sink *sink)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
-    uint32_t index = (uint32_t)(sink->item.offset / sink->target->chunk_size);
     if (sink->is_refused ||
         (sink->item.data_size > 0 && EVP_DigestFinal_ex(sink->hash, digest, NULL) != 1))
         return FILES_FAILED;
     if (sink->item.data_size > 0 && memcmp(digest, sink->digest, FILES_DIGEST_SIZE) != 0)
         return FILES_CORRUPT;
-    return files_status_of(files_target_chunk_done(sink->target, index));
+    return files_status_of(files_target_chunk_done(sink->target, chunk_of(sink)));
 }
 
 static int hash_and_write(struct files_sink *sink, const uint8_t *data, size_t size, uint64_t at)
@@ -359,12 +366,16 @@ static enum files_status begin_piece(struct files_sink *sink)
 {
     struct files_item *item = &sink->item;
     struct files_target *target = sink->target;
-    uint32_t index = (uint32_t)(item->offset / target->chunk_size);
+    uint32_t index = chunk_of(sink);
     bool is_chunk = item->size == target->size && item->offset % target->chunk_size == 0 &&
                     index < target->chunk_count &&
                     item->piece_size == files_target_chunk_bytes(target, index);
     if (!is_chunk)
         return FILES_BAD_MESSAGE;
+    int e = files_target_enter(target, index);
+    if (e != 0)
+        return files_status_of(e);
+    sink->writes = true;
     if (item->data_size == 0) /* a hole */
         return finish_piece(sink);
     if (EVP_DigestInit_ex2(sink->hash, sink->core->digest, NULL) != 1)

@@ -51,6 +51,7 @@ struct files_sink {
     uint8_t digest[FILES_DIGEST_SIZE];
 
     struct files_target *target; /* of a piece */
+    bool writes;                 /* its chunk, which nobody else does then */
     uint32_t extent;             /* where the data goes */
     uint64_t extent_taken;
     const uint8_t *unwritten; /* data that was taken, in a buffer that is lent */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum { MAGIC_SIZE = 16, BOOT_SIZE = 40, LIST_ALIGN = 4096 };
+enum { CHUNK_MISSING, CHUNK_THERE, CHUNK_WRITTEN }; /* the first two are on the disk, too */
 
 /* What stands after the bytes of the file, before a byte for each chunk. */
 struct trailer {
@@ -62,7 +63,7 @@ static int read_list(struct files_target *target)
                     pread(target->fd, &found, sizeof(found), at) == sizeof(found) &&
                     memcmp(&found, &mine, sizeof(mine)) == 0;
     for (uint32_t i = 0; i < target->chunk_count; i++) {
-        target->have[i] = is_known && target->have[i] == 1;
+        target->have[i] = is_known && target->have[i] == CHUNK_THERE;
         target->have_count += target->have[i];
     }
     if (is_known)
@@ -126,6 +127,25 @@ uint64_t files_target_chunk_bytes(const struct files_target *target, uint32_t in
     return left < target->chunk_size ? left : target->chunk_size;
 }
 
+bool files_target_has(const struct files_target *target, uint32_t index)
+{
+    return target->have[index] == CHUNK_THERE;
+}
+
+int files_target_enter(struct files_target *target, uint32_t index)
+{
+    if (target->have[index] != CHUNK_MISSING)
+        return -EWOULDBLOCK;
+    target->have[index] = CHUNK_WRITTEN;
+    return 0;
+}
+
+void files_target_leave(struct files_target *target, uint32_t index)
+{
+    if (target->have[index] == CHUNK_WRITTEN)
+        target->have[index] = CHUNK_MISSING;
+}
+
 int files_target_reserve(struct files_target *target, const struct files_item *item)
 {
     for (uint32_t i = 0; i < item->extent_count && target->reserves; i++) {
@@ -162,12 +182,12 @@ static int commit(struct files_target *target)
 
 int files_target_chunk_done(struct files_target *target, uint32_t index)
 {
-    static const uint8_t one = 1;
-    if (index < target->chunk_count && target->have[index] == 0) {
-        if (pwrite(target->fd, &one, 1,
+    static const uint8_t there = CHUNK_THERE;
+    if (index < target->chunk_count && target->have[index] != CHUNK_THERE) {
+        if (pwrite(target->fd, &there, 1,
                    trailer_at(target) + (off_t)(sizeof(struct trailer) + index)) != 1)
             return -errno;
-        target->have[index] = 1;
+        target->have[index] = CHUNK_THERE;
         target->have_count++;
     }
     if (target->have_count < target->chunk_count || target->is_whole)

@@ -27,7 +27,7 @@ struct files_target {
     uint16_t mode;
     uint32_t chunk_count;
     uint32_t have_count;
-    uint8_t *have;  /* a byte per chunk: 1 is there */
+    uint8_t *have;  /* a byte per chunk: 1 is there, 2 is written by a stream */
     uint32_t users; /* streams that write to it; for the owner */
     bool is_ours;   /* the part is open and locked */
     bool is_whole;  /* has its final name */
@@ -49,6 +49,15 @@ int files_target_open(struct files_beneath *beneath, const struct files_item *it
 
 /* Returns the bytes of a chunk. */
 uint64_t files_target_chunk_bytes(const struct files_target *target, uint32_t index);
+
+/* Returns whether a chunk is there and verified. */
+bool files_target_has(const struct files_target *target, uint32_t index);
+
+/* Begins to write a chunk, which one stream does at a time: until files_target_chunk_done(), or
+ * files_target_leave(), which may follow it.  Returns 0, or -EWOULDBLOCK: somebody else writes it,
+ * or it is there. */
+int files_target_enter(struct files_target *target, uint32_t index);
+void files_target_leave(struct files_target *target, uint32_t index);
 
 /* Has the disk give the space for the extents of a chunk, where that costs less than it brings:
  * tmpfs looks for each page once more.  What is there is kept.
