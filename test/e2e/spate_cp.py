@@ -407,6 +407,31 @@ class Trust(Case):
         self.assertEqual((third['resumed'], third['early'], third['files']), (True, 'none', 1))
         self.assertEqual(parts(self.root), [])
 
+    def test_digests_are_what_both_sides_know(self):
+        """--hash; tickets of one do not disturb the other."""
+        _, port = self.serve_trusted('--early', '--writable', 'in')
+        (self.root / 'large').write_bytes(os.urandom(9_000_000))
+        for _ in range(2):
+            for words, wanted in (((), 'gmac'), (('--hash', 'sha256'), 'sha256'),
+                                  (('--hash', 'gmac'), 'gmac')):
+                words += ('--tickets', self.top / 'tickets', '--json')
+                (self.root / 'file').write_bytes(os.urandom(1000))
+                for name in 'file', 'large':
+                    done = self.copy(port, *words, f'127.0.0.1:{name}', self.here)
+                    self.assertEqual((done.returncode, done.stderr), (0, ''))
+                    self.assertEqual(json.loads(done.stdout)['hash'], wanted)
+                    self.assertEqual((self.here / name).read_bytes(),
+                                     (self.root / name).read_bytes())
+                    done = self.copy(port, *words, self.here / name, '127.0.0.1:in')
+                    self.assertEqual((done.returncode, done.stderr), (0, ''))
+                    self.assertEqual((self.root / 'in' / name).read_bytes(),
+                                     (self.root / name).read_bytes())
+                    (self.here / name).unlink()
+                    (self.root / 'in' / name).unlink()
+        self.assertEqual(json.loads(self.fetch(port, *words).stdout)['early'], 'accepted')
+        wrong = self.run_spate('cp', '--hash', 'md5', '127.0.0.1:file', self.here)
+        self.assert_one_line(wrong, '--hash must be gmac or sha256', status=2)
+
     def test_a_ticket_does_not_stand_in_for_another_kind_of_trust(self):
         _, port = self.serve_trusted('--early', '--writable', 'in')
         tickets = ['--tickets', self.top / 'tickets', '--json']

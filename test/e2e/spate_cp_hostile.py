@@ -245,6 +245,13 @@ class Servers(Hostile):
         self.assertEqual([n for n in self.names(self.here) if PART not in n], [])
         self.assertEqual((self.top / 'secret').read_bytes(), b'not yours')
 
+    def test_a_server_of_another_version(self):
+        """Which has SHA-256 alone: it is served, or refused with one line."""
+        self.assertEqual(self.fetch(small('x')).returncode, 0)
+        self.assertEqual((self.here / 'x').read_bytes(), b'hello')
+        refused = self.copy(self.port, '--hash', 'gmac', '127.0.0.1:x', self.here)
+        self.assert_one_line(refused, 'the server does not speak this version of the protocol')
+
     def test_names_that_lead_out(self):
         for path in ('../secret', '/etc/x', '..', 'y', 'x/y', ''):
             self.assert_nothing(self.fetch(small(path)))

@@ -106,6 +106,11 @@ const char *spate_conn_cipher(const struct spate_conn *conn)
     return "a cipher";
 }
 
+const char *spate_conn_alpn(const struct spate_conn *conn)
+{
+    return conn->alpn;
+}
+
 int spate_conn_export(const struct spate_conn *conn, const char *label, const void *context,
                       size_t context_size, void *ret, size_t ret_size)
 {
@@ -135,8 +140,10 @@ int files_world_set_up(void **state)
     assert_non_null(mkdtemp(w->path));
     w->root = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(w->root >= 0);
-    assert_true(files_server_init(&w->server, NULL, w->root));
+    files_server_init(&w->server, NULL, w->root);
     w->server.writable = "";
+    for (int i = 0; i < CONNS_MAX; i++)
+        w->conns[i].alpn = FILES_ALPN_SHA256;
     for (int i = 0; i < CONNS_MAX; i++)
         files_server_accept(&w->server, &w->conns[i]);
     return 0;

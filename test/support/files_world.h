@@ -35,6 +35,7 @@ struct world_stream {
 
 struct spate_conn {
     void *user;
+    const char *alpn; /* FILES_ALPN_SHA256; a test may set another one before its first stream */
 };
 
 /* A buffer that is lent: it comes back when a test says so. */

@@ -41,6 +41,7 @@ enum { STREAMS_BIDI = 100, STREAMS_UNI = 16, MESSAGE_SIZE_MAX = 65535 };
 struct server {
     struct serve_files files;
     struct files_server cp;
+    bool has_cp;
     struct files_token token;
     struct http3 *http3; /* NULL: HTTP/0.9 only */
     struct spate_engine *engine;
@@ -132,7 +133,7 @@ static void print_fingerprint(const struct serve_options *o, const char *cert_pe
 
 static bool create_tls(struct server *server, const struct serve_options *o)
 {
-    const char *alpn[3];
+    const char *alpn[4];
     struct spate_error error = {""};
     struct spate_tls_options tls;
     char *cert_pem = NULL;
@@ -147,8 +148,10 @@ static bool create_tls(struct server *server, const struct serve_options *o)
         alpn[tls.alpn_count++] = HQ_ALPN;
     if (server->http3 != NULL)
         alpn[tls.alpn_count++] = HTTP3_ALPN;
-    if (o->serves_cp)
+    if (o->serves_cp) { /* the first one that the client has, too */
         alpn[tls.alpn_count++] = FILES_ALPN;
+        alpn[tls.alpn_count++] = FILES_ALPN_SHA256;
+    }
     tls.alpn = alpn;
     tls.ciphers = o->ciphers;
     tls.keylog_file = getenv("SSLKEYLOGFILE");
@@ -308,11 +311,11 @@ static bool speaks(const struct spate_event *event, const char *alpn)
     return strcmp(spate_conn_alpn(event->conn), alpn) == 0;
 }
 
-static bool begins_with(const struct spate_event *event, const char *alpn)
+/* Of a connection that nobody has taken yet. */
+static bool begins(const struct spate_event *event)
 {
     return event->conn_user == NULL &&
-           (event->kind == SPATE_EVENT_EARLY || event->kind == SPATE_EVENT_CONNECTED) &&
-           speaks(event, alpn);
+           (event->kind == SPATE_EVENT_EARLY || event->kind == SPATE_EVENT_CONNECTED);
 }
 
 /* Of a connection that nobody has taken, or that has another protocol. */
@@ -329,15 +332,15 @@ static void handle_event(struct server *server, struct spate_event *event)
 {
     if (event->kind == SPATE_EVENT_SHUTDOWN)
         server->has_ended = true;
-    else if (begins_with(event, FILES_ALPN))
+    else if (begins(event) && files_speaks(spate_conn_alpn(event->conn)))
         files_server_accept(&server->cp, event->conn);
-    else if (begins_with(event, HTTP3_ALPN))
+    else if (begins(event) && speaks(event, HTTP3_ALPN))
         http3_begin(server->http3, event->conn);
     else if (event->conn_user != NULL && speaks(event, HTTP3_ALPN))
         http3_event(server->http3, event);
     else if (event->kind == SPATE_EVENT_DATAGRAM || event->conn == NULL)
         drop_event(server, event); /* nobody else asked for messages */
-    else if (event->conn_user != NULL && speaks(event, FILES_ALPN))
+    else if (event->conn_user != NULL && files_speaks(spate_conn_alpn(event->conn)))
         files_server_event(&server->cp, event);
     else if (!speaks(event, HQ_ALPN))
         drop_event(server, event);
@@ -435,8 +438,8 @@ static bool create_cp(struct server *server, const struct serve_options *o, int 
     const char *wrong = o->token != NULL ? files_token_read(o->token, &server->token) : NULL;
     if (wrong != NULL)
         message("serve", "--token %s: %s", o->token, wrong);
-    if (!files_server_init(&server->cp, server->shard, root))
-        return false;
+    files_server_init(&server->cp, server->shard, root);
+    server->has_cp = true;
     server->cp.writable = o->writable;
     server->cp.token = o->token != NULL ? &server->token : NULL;
     return wrong == NULL;
@@ -474,7 +477,7 @@ int serve_run(int argc, char **argv)
     spate_engine_destroy(server.engine);
     http3_destroy(server.http3);
     spate_tls_destroy(server.tls);
-    if (server.cp.core.digest != NULL)
+    if (server.has_cp)
         files_server_deinit(&server.cp);
     explicit_bzero(&server.token, sizeof(server.token));
     (void)close(root);

@@ -220,7 +220,7 @@ static void no_message_is_larger_than_the_limit(void **state)
     assert_int_equal(files_message_find(head, sizeof(head), &message), -1);
     head[0] = 0;
     assert_int_equal(files_message_find(head, 1, &message), -1);
-    head[0] = FILES_END + 1;
+    head[0] = FILES_KEY + 1;
     assert_int_equal(files_message_find(head, 1, &message), -1);
     assert_int_equal(files_message_find(head, 0, &message), 0);
 }

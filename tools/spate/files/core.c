@@ -4,18 +4,17 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/spate/share.h"
 
 enum { RETRIED_MAX = 256 }; /* in one turn */
 
-bool files_core_init(struct files_core *ret, uint64_t memory_max)
+void files_core_init(struct files_core *ret, uint64_t memory_max)
 {
     *ret = (struct files_core){.memory_max = memory_max, .memory_left = memory_max};
-    ret->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
     TAILQ_INIT(&ret->waiting);
     files_worker_init(&ret->worker);
-    return ret->digest != NULL;
 }
 
 void files_core_stop(struct files_core *core)
@@ -26,8 +25,12 @@ void files_core_stop(struct files_core *core)
 void files_core_deinit(struct files_core *core)
 {
     files_worker_deinit(&core->worker);
-    EVP_MD_free(core->digest);
-    core->digest = NULL;
+    files_hashes_deinit(&core->hashes);
+}
+
+enum files_hash_kind files_core_hash(const struct spate_conn *conn)
+{
+    return strcmp(spate_conn_alpn(conn), FILES_ALPN_SHA256) == 0 ? FILES_SHA256 : FILES_GMAC;
 }
 
 struct files_buffer *files_buffer_message(struct files_core *core, size_t size)

@@ -2,13 +2,13 @@
 #ifndef SPATE_FILES_CORE_H
 #define SPATE_FILES_CORE_H
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
 #include <spate/spate.h>
 
+#include "tools/spate/files/hash.h"
 #include "tools/spate/files/wire.h"
 #include "tools/spate/files/worker.h"
 
@@ -29,7 +29,7 @@ struct files_share {
  * a server what is asked for, have memory_max - memory_left bytes. */
 struct files_core {
     struct spate_shard *shard;
-    EVP_MD *digest;
+    struct files_hashes hashes;
     uint64_t memory_max;
     uint64_t memory_left;
     uint64_t bytes_in; /* of files */
@@ -40,11 +40,15 @@ struct files_core {
     struct files_worker worker;
 };
 
-/* Returns false without OpenSSL's digest.  `shard` is to be set before a large file is moved, and
- * files_core_stop() called before it is destroyed. */
-bool files_core_init(struct files_core *ret, uint64_t memory_max);
+/* `shard` is to be set before a large file is moved,
+ * and files_core_stop() called before it is destroyed. */
+void files_core_init(struct files_core *ret, uint64_t memory_max);
 void files_core_stop(struct files_core *core);
 void files_core_deinit(struct files_core *core);
+
+/* Returns how the items of a connection are hashed, which its protocol says: of a client from
+ * SPATE_EVENT_CONNECTED on, of a server from its first event on. */
+enum files_hash_kind files_core_hash(const struct spate_conn *conn);
 
 /* A range of a large file, in a buffer, on the worker's thread. */
 struct files_block {

@@ -166,8 +166,8 @@ static int copy(bool is_sync, int argc, char **argv)
     tickets_init(&run->tickets);
     raise_descriptors();
     status = EXIT_FAILURE;
-    if (cp_plan_begin(run) && files_core_init(&run->core, options.memory_bytes) &&
-        read_secrets(run) && create_engine(run)) {
+    files_core_init(&run->core, options.memory_bytes);
+    if (cp_plan_begin(run) && read_secrets(run) && create_engine(run)) {
         stop_watch(run->core.shard);
         cp_report_begin(run);
         adapt_init(&run->adapt, options.streams != 0 ? options.streams : STREAMS_FIRST, SHOW_NS,

@@ -118,6 +118,7 @@ struct cp_run {
     char current[64];              /* a file that is on its way */
     struct spate_conn_stats stats; /* of the connection, at its end */
     bool is_resumed;
+    enum files_hash_kind hash;
     enum spate_early early;
 };
 
@@ -156,8 +157,8 @@ bool cp_fill(struct cp_run *run);
 
 /* ---- cp_answer.c ---- */
 
-/* Makes a stream one that receives items.  Returns false without memory. */
-bool cp_stream_sink(struct cp_stream *stream);
+/* Makes a stream one that receives items. */
+void cp_stream_sink(struct cp_stream *stream);
 
 /* Notes what became of the file at an index, or of the chunk of a stream. */
 void cp_stream_settle(struct cp_stream *stream, uint32_t index, enum files_status status);

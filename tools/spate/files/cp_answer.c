@@ -161,7 +161,7 @@ static void on_step(void *user)
         stream_destroy(stream);
 }
 
-bool cp_stream_sink(struct cp_stream *stream)
+void cp_stream_sink(struct cp_stream *stream)
 {
     struct cp_run *run = stream->run;
     const struct files_sink_owner owner = {.user = stream,
@@ -169,9 +169,8 @@ bool cp_stream_sink(struct cp_stream *stream)
                                            .on_item = on_item,
                                            .on_message = on_result,
                                            .on_step = on_step};
-    stream->has_sink =
-        files_sink_init(&stream->sink, &run->core, &run->beneath, run->conn, stream->id, &owner);
-    return stream->has_sink;
+    stream->has_sink = true;
+    files_sink_init(&stream->sink, &run->core, &run->beneath, run->conn, stream->id, &owner);
 }
 
 /* ---- Answers ---- */

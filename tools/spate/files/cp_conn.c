@@ -18,6 +18,9 @@
 
 enum { LAN_STREAMS = 4, WAN_STREAMS = 8, ALERT_BAD_CERTIFICATE = 42, ALERT_UNKNOWN = 46 };
 
+/* [RFC7301 3.2] [RFC9001 4.8] */
+enum { ERROR_NO_PROTOCOL = 0x100 + 120 };
+
 /* ---- Trust ---- */
 
 /* Returns whether the fingerprint is the one that is expected.  If not, one line says so. */
@@ -58,14 +61,15 @@ static void on_verify(const struct spate_ask *ask, void *user)
 
 static bool create_tls(struct cp_run *run)
 {
-    static const char *const alpn[] = {FILES_ALPN};
+    static const char *const alpn[] = {FILES_ALPN, FILES_ALPN_SHA256};
     const struct cp_options *o = run->options;
+    bool is_sha256 = o->hash == CP_HASH_SHA256;
     struct spate_error error = {""};
     struct spate_tls_options tls;
     spate_tls_options_init(&tls);
     tls.ca_file = o->ca;
-    tls.alpn = alpn;
-    tls.alpn_count = 1;
+    tls.alpn = is_sha256 ? alpn + 1 : alpn;
+    tls.alpn_count = o->hash == CP_HASH_ANY ? 2 : 1;
     tls.keylog_file = getenv("SSLKEYLOGFILE");
     if (o->ca == NULL) {
         tls.verify = SPATE_VERIFY_INSTEAD;
@@ -89,8 +93,8 @@ static bool create_tls(struct cp_run *run)
 
 /* ---- Begin and end ---- */
 
-/* Names the tickets of a server.  A resumed session has the trust of its first handshake, so those
- * of different kinds of trust are kept apart. */
+/* Names the tickets of a server.  A resumed session has the trust and the protocol of its first
+ * handshake, so those of different kinds are kept apart. */
 static void name_tickets(const struct cp_run *run, char ret[400])
 {
     const struct cp_options *o = run->options;
@@ -98,7 +102,10 @@ static void name_tickets(const struct cp_run *run, char ret[400])
                        : o->fingerprint != NULL ? o->fingerprint
                        : o->token != NULL       ? "token/"
                                                 : "";
-    (void)snprintf(ret, 400, "%.100s%s", kind, o->host);
+    const char *hash = o->hash == CP_HASH_GMAC     ? "gmac/"
+                       : o->hash == CP_HASH_SHA256 ? "sha256/"
+                                                   : "";
+    (void)snprintf(ret, 400, "%s%.100s%s", hash, kind, o->host);
 }
 
 static int connect_to(struct cp_run *run, const struct net_address *address,
@@ -171,6 +178,10 @@ void cp_close(struct cp_run *run, enum files_status status, const char *reason)
 /* The server's codes are statuses, which say more than a number. */
 static void describe(const struct spate_close *close, char *ret, size_t ret_size)
 {
+    if (close->kind == SPATE_CLOSE_TRANSPORT && close->error == ERROR_NO_PROTOCOL) {
+        (void)snprintf(ret, ret_size, "the server does not speak this version of the protocol");
+        return;
+    }
     if (close->kind != SPATE_CLOSE_APP) {
         close_text(close, ret, ret_size);
         return;
@@ -205,6 +216,7 @@ static void on_connected(struct cp_run *run)
     const struct cp_options *o = run->options;
     run->is_connected = run->may_ask = true;
     run->connected_ns = spate_shard_now_ns(run->core.shard);
+    run->hash = files_core_hash(run->conn);
     run->is_resumed = spate_conn_is_resumed(run->conn);
     run->early = spate_conn_early(run->conn);
     spate_conn_stats(run->conn, &run->stats);

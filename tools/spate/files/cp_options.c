@@ -34,6 +34,8 @@ enum { PORT_DEFAULT = 4433, TIMEOUT_S_DEFAULT = 30 };
     "                      resumes sessions, and asks for files by 0-RTT.  FILE is secret\n" \
     "  --profile P         lan or wan: how many streams to begin with (default: by the round\n" \
     "                      trip)\n" \
+    "  --hash H            gmac or sha256: what shows that files are written as they were read\n" \
+    "                      (default: gmac, or sha256 where the server is older)\n" \
     "  --streams N         streams at a time, 1 to 16 (default: as the bandwidth asks for)\n" \
     "  --memory BYTES      for what is read ahead, such as 64Mi (default: 128Mi)\n" \
     "  --timeout SECONDS   gives up if nothing comes for so long (default: 30)\n" \
@@ -76,6 +78,7 @@ static const struct option long_options[] = {
     {"token", required_argument, NULL, 't'},
     {"tickets", required_argument, NULL, 'T'},
     {"profile", required_argument, NULL, 'P'},
+    {"hash", required_argument, NULL, 'H'},
     {"streams", required_argument, NULL, 'w'},
     {"memory", required_argument, NULL, 'm'},
     {"timeout", required_argument, NULL, 'i'},
@@ -117,6 +120,15 @@ static int take_profile(struct cp_options *o, const char *value)
     return 0;
 }
 
+static int take_hash(struct cp_options *o, const char *value)
+{
+    bool is_gmac = strcmp(value, "gmac") == 0;
+    if (!is_gmac && strcmp(value, "sha256") != 0)
+        return message_usage(o->command, "--hash must be gmac or sha256, not", value);
+    o->hash = is_gmac ? CP_HASH_GMAC : CP_HASH_SHA256;
+    return 0;
+}
+
 static int take(void *context, int option, const char *value)
 {
     struct cp_options *o = context;
@@ -136,6 +148,8 @@ static int take(void *context, int option, const char *value)
                              option == 'r' ? "--recursive" : "--delete");
     else if (option == 'P')
         return take_profile(o, value);
+    else if (option == 'H')
+        return take_hash(o, value);
     else
         return take_number(o, option, value);
     return 0;

@@ -7,6 +7,7 @@
 
 #include "tools/spate/files/wire.h"
 
+enum cp_hash { CP_HASH_ANY, CP_HASH_GMAC, CP_HASH_SHA256 };
 enum cp_profile { CP_PROFILE_AUTO, CP_PROFILE_LAN, CP_PROFILE_WAN };
 
 /* The command lines of "spate cp" and "spate sync". */
@@ -29,7 +30,8 @@ struct cp_options {
     const char *tickets;     /* a file */
     const char *server_name; /* in the place of the host, for its certificate */
     enum cp_profile profile;
-    uint32_t streams; /* 0: adapts */
+    enum cp_hash hash; /* of items; any: that of the server, GMAC if it has both */
+    uint32_t streams;  /* 0: adapts */
     uint64_t memory_bytes;
     uint64_t timeout_ns;
     bool is_quiet;

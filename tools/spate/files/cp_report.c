@@ -106,10 +106,11 @@ void cp_report_end(struct cp_run *run, int status)
            seconds > 0 ? (double)cp_bytes(run) / seconds : 0,
            seconds > 0 ? (double)run->chunks_done / seconds : 0);
     printf(", \"connect_ms\": %.3f, \"first_byte_ms\": %.3f, \"rtt_us\": %.1f, \"streams\": %u"
-           ", \"streams_max\": %u, \"resumed\": %s, \"early\": \"%s\"",
+           ", \"streams_max\": %u, \"resumed\": %s, \"early\": \"%s\", \"hash\": \"%s\"",
            ms_since(run, run->connected_ns), ms_since(run, run->first_ns),
            (double)stats->rtt_smoothed_ns / 1e3, run->adapt.width, run->adapt.width_max,
-           run->is_resumed ? "true" : "false", early[run->early]);
+           run->is_resumed ? "true" : "false", early[run->early],
+           run->hash == FILES_GMAC ? "gmac" : "sha256");
     printf(
         ", \"waited_ms\": {\"idle\": %.1f, \"cwnd\": %.1f, \"pacer\": %.1f, \"conn_credit\": %.1f"
         ", \"stream_credit\": %.1f}",

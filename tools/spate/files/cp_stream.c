@@ -106,11 +106,11 @@ static void ask_for_batch(struct cp_stream *stream)
     for (uint32_t i = 0; i < stream->file_count; i++)
         room += FILES_HEAD_SIZE + 64 + strlen(stream->files[i]->path);
     struct files_buffer *buffer = files_buffer_message(&run->core, room);
-    if (buffer == NULL || !cp_stream_sink(stream)) {
-        files_buffer_destroy(&run->core, buffer);
+    if (buffer == NULL) {
         cp_stream_give_up(stream, FILES_BUSY);
         return;
     }
+    cp_stream_sink(stream);
     for (uint32_t i = 0; i < stream->file_count; i++) {
         fill_want(&request, stream->files[i]);
         buffer->used += files_request_write(&request, buffer->data + buffer->used);
@@ -149,19 +149,19 @@ static void on_unread(void *user, enum files_status status)
     stream->file_count--;
 }
 
-static bool add_source(struct cp_stream *stream)
+static void add_source(struct cp_stream *stream)
 {
-    stream->has_source =
-        files_source_init(&stream->source, &stream->run->core, stream->run->conn, stream->id);
+    stream->has_source = true;
+    files_source_init(&stream->source, &stream->run->core, stream->run->conn, stream->id);
     stream->source.on_error = on_unread;
     stream->source.user = stream;
     stream->source.is_complete = true;
-    return stream->has_source;
 }
 
 static void send_batch(struct cp_stream *stream)
 {
-    bool is_good = add_source(stream);
+    bool is_good = true;
+    add_source(stream);
     for (uint32_t i = 0; i < stream->file_count && is_good; i++) {
         struct files_want *want = copy_want(stream->files[i]);
         is_good = want != NULL;
@@ -248,19 +248,17 @@ static bool open_chunk(struct cp_run *run, struct cp_large *large)
         request.is_pinned = true;
         request.offset = offset;
         request.piece_size = files_chunk_size(large->file->size);
-        if (cp_stream_sink(stream))
-            send_request(stream, &request);
-        else
-            cp_stream_give_up(stream, FILES_BUSY);
+        cp_stream_sink(stream);
+        send_request(stream, &request);
         return true;
     }
     struct files_want *want = copy_want(large->file);
-    if (want == NULL || !add_source(stream)) {
-        files_want_destroy(want);
+    if (want == NULL) {
         cp_stream_give_up(stream, FILES_BUSY);
         return true;
     }
     want->offset = offset;
+    add_source(stream);
     STAILQ_INSERT_TAIL(&stream->source.wants, want, link);
     files_source_pump(&stream->source);
     return true;

@@ -19,14 +19,13 @@ enum { LIST_BUFFER = 60 << 10, LIST_LENT = 256 << 10, WANTS_MAX = 1024 };
 
 #define MEMORY_MAX (UINT64_C(128) << 20)
 
-bool files_server_init(struct files_server *ret, struct spate_shard *shard, int root)
+void files_server_init(struct files_server *ret, struct spate_shard *shard, int root)
 {
     *ret = (struct files_server){.writable = NULL};
     LIST_INIT(&ret->targets);
     files_beneath_init(&ret->beneath, root);
-    bool is_good = files_core_init(&ret->core, MEMORY_MAX);
+    files_core_init(&ret->core, MEMORY_MAX);
     ret->core.shard = shard;
-    return is_good;
 }
 
 void files_server_stop(struct files_server *server)
@@ -195,12 +194,12 @@ static void add_want(struct files_stream *stream, const struct files_request *re
     struct files_server *server = stream->session->server;
     if (!stream->has_source) {
         stream->mode = MODE_PULL;
-        stream->has_source =
-            files_source_init(&stream->source, &server->core, stream->session->conn, stream->id);
+        stream->has_source = true;
+        files_source_init(&stream->source, &server->core, stream->session->conn, stream->id);
         stream->source.answers = true;
         stream->source.share = &stream->session->share;
     }
-    struct files_want *want = stream->has_source && stream->list_count++ < WANTS_MAX
+    struct files_want *want = stream->list_count++ < WANTS_MAX
                                   ? files_want_create(request->path, request->path, "")
                                   : NULL;
     if (want == NULL) {
@@ -299,9 +298,9 @@ static void on_bytes(struct files_stream *stream, const uint8_t *data, size_t si
                      bool is_early)
 {
     bool may_push = stream->session->is_proven && !is_early;
-    if (stream->mode == MODE_NEW && !files_inbox_is_partial(&stream->inbox) && size > 0 &&
-        data[0] == FILES_ITEM && may_push && !files_push_begin(stream))
-        refuse(stream, FILES_BUSY);
+    bool is_item = size > 0 && (data[0] == FILES_ITEM || data[0] == FILES_KEY);
+    if (stream->mode == MODE_NEW && !files_inbox_is_partial(&stream->inbox) && is_item && may_push)
+        files_push_begin(stream);
     if (stream->has_sink) {
         files_sink_data(&stream->sink, data, size, fin);
         if (stream->sink.has_ended)

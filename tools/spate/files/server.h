@@ -6,7 +6,7 @@
 #include "tools/spate/files/source.h"
 #include "tools/spate/files/target.h"
 
-/* The serving side of "spate cp": connections with the protocol FILES_ALPN. */
+/* The serving side of "spate cp": connections with a protocol that files_speaks() knows. */
 struct files_server {
     struct files_core core;
     struct files_beneath beneath;
@@ -16,8 +16,8 @@ struct files_server {
     LIST_HEAD(, files_target) targets;
 };
 
-/* `root` is the caller's.  Returns false without OpenSSL's digest. */
-bool files_server_init(struct files_server *ret, struct spate_shard *shard, int root);
+/* `root` is the caller's. */
+void files_server_init(struct files_server *ret, struct spate_shard *shard, int root);
 void files_server_stop(struct files_server *server); /* before the shard is destroyed */
 void files_server_deinit(struct files_server *server);
 

@@ -41,8 +41,8 @@ struct files_stream {
     struct files_sink sink;
 };
 
-/* Begins to take in items.  Returns false without memory. */
-bool files_push_begin(struct files_stream *stream);
+/* Begins to take in items. */
+void files_push_begin(struct files_stream *stream);
 
 /* Answers at the end of the items. */
 void files_push_end(struct files_stream *stream);

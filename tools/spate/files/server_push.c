@@ -139,7 +139,7 @@ static void on_step(void *user)
         files_stream_end(stream);
 }
 
-bool files_push_begin(struct files_stream *stream)
+void files_push_begin(struct files_stream *stream)
 {
     struct files_server *server = stream->session->server;
     const struct files_sink_owner owner = {.user = stream,
@@ -148,9 +148,9 @@ bool files_push_begin(struct files_stream *stream)
                                            .on_message = on_message,
                                            .on_step = on_step};
     stream->mode = MODE_PUSH;
-    stream->has_sink = files_sink_init(&stream->sink, &server->core, &server->beneath,
-                                       stream->session->conn, stream->id, &owner);
-    return stream->has_sink;
+    stream->has_sink = true;
+    files_sink_init(&stream->sink, &server->core, &server->beneath, stream->session->conn,
+                    stream->id, &owner);
 }
 
 void files_push_end(struct files_stream *stream)

@@ -20,7 +20,7 @@
 
 enum { LENT_SIZE = 256 << 10 };
 
-bool files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
+void files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
                      struct spate_conn *conn, uint64_t stream_id,
                      const struct files_sink_owner *owner)
 {
@@ -30,8 +30,6 @@ bool files_sink_init(struct files_sink *ret, struct files_core *core, struct fil
     ret->conn = conn;
     ret->stream_id = stream_id;
     ret->owner = *owner;
-    ret->hash = EVP_MD_CTX_new();
-    return ret->hash != NULL;
 }
 
 static uint32_t chunk_of(const struct files_sink *sink)
@@ -80,8 +78,7 @@ void files_sink_deinit(struct files_sink *sink)
     files_inbox_deinit(&sink->inbox);
     free(sink->small);
     sink->small = NULL;
-    EVP_MD_CTX_free(sink->hash);
-    sink->hash = NULL;
+    files_hash_deinit(&sink->hash);
 }
 
 static void end_item(struct files_sink *sink, enum files_status status)
@@ -104,9 +101,11 @@ void files_sink_fail(struct files_sink *sink, enum files_status status)
         end_item(sink, sink->is_refused ? sink->refusal : status);
 }
 
-static uint64_t whole(const struct files_item *item)
+/* Bytes of the item's data and digest. */
+static uint64_t whole(const struct files_sink *sink)
 {
-    return item->data_size > 0 ? item->data_size + FILES_DIGEST_SIZE : 0;
+    uint64_t size = sink->item.data_size;
+    return size > 0 ? size + files_hash_size(&sink->hash) : 0;
 }
 
 /* ---- Small files ---- */
@@ -115,12 +114,13 @@ static uint64_t whole(const struct files_item *item)
 static enum files_status place(struct files_sink *sink, const uint8_t *data)
 {
     const struct files_item *item = &sink->item;
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    if (item->data_size > 0 && (EVP_DigestInit_ex2(sink->hash, sink->core->digest, NULL) != 1 ||
-                                EVP_DigestUpdate(sink->hash, data, item->data_size) != 1 ||
-                                EVP_DigestFinal_ex(sink->hash, digest, NULL) != 1))
+    uint8_t digest[FILES_DIGEST_SIZE];
+    struct files_hash *hash = &sink->hash;
+    if (item->data_size > 0 &&
+        (!files_hash_begin(hash, &sink->core->hashes, sink->index) ||
+         !files_hash_add(hash, data, item->data_size) || !files_hash_end(hash, digest)))
         return FILES_FAILED;
-    if (item->data_size > 0 && memcmp(digest, data + item->data_size, FILES_DIGEST_SIZE) != 0)
+    if (item->data_size > 0 && memcmp(digest, data + item->data_size, files_hash_size(hash)) != 0)
         return FILES_CORRUPT;
     sink->core->bytes_in += item->data_size;
     return files_status_of(files_beneath_place(sink->beneath, item, data));
@@ -128,7 +128,7 @@ static enum files_status place(struct files_sink *sink, const uint8_t *data)
 
 static void take_small(struct files_sink *sink, const uint8_t **data, size_t *size)
 {
-    uint64_t left = whole(&sink->item) - sink->taken;
+    uint64_t left = whole(sink) - sink->taken;
     size_t now = *size < left ? *size : (size_t)left;
     const uint8_t *from = *data;
     *data += now;
@@ -143,7 +143,7 @@ static void take_small(struct files_sink *sink, const uint8_t **data, size_t *si
         end_item(sink, place(sink, from));
         return;
     }
-    if (sink->small == NULL && (sink->small = malloc(whole(&sink->item))) == NULL) {
+    if (sink->small == NULL && (sink->small = malloc(whole(sink))) == NULL) {
         sink->is_refused = true;
         sink->refusal = FILES_BUSY;
         if (now == left)
@@ -159,18 +159,18 @@ static void take_small(struct files_sink *sink, const uint8_t **data, size_t *si
 
 static enum files_status finish_piece(struct files_sink *sink)
 {
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    if (sink->is_refused ||
-        (sink->item.data_size > 0 && EVP_DigestFinal_ex(sink->hash, digest, NULL) != 1))
+    uint8_t digest[FILES_DIGEST_SIZE];
+    bool has_data = sink->item.data_size > 0;
+    if (sink->is_refused || (has_data && !files_hash_end(&sink->hash, digest)))
         return FILES_FAILED;
-    if (sink->item.data_size > 0 && memcmp(digest, sink->digest, FILES_DIGEST_SIZE) != 0)
+    if (has_data && memcmp(digest, sink->digest, files_hash_size(&sink->hash)) != 0)
         return FILES_CORRUPT;
     return files_status_of(files_target_chunk_done(sink->target, chunk_of(sink)));
 }
 
 static int hash_and_write(struct files_sink *sink, const uint8_t *data, size_t size, uint64_t at)
 {
-    if (EVP_DigestUpdate(sink->hash, data, size) != 1)
+    if (!files_hash_add(&sink->hash, data, size))
         return -EIO;
     return files_target_write(sink->target, data, size, at);
 }
@@ -251,7 +251,7 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
             sink->extent_taken = 0;
         }
     }
-    uint64_t left = whole(item) - sink->taken;
+    uint64_t left = whole(sink) - sink->taken;
     if (*size == 0 || sink->taken < item->data_size || left == 0)
         return;
     size_t now = *size < left ? *size : (size_t)left;
@@ -259,7 +259,7 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
     sink->taken += now;
     *data += now;
     *size -= now;
-    sink->is_taken = sink->taken == whole(item);
+    sink->is_taken = sink->taken == whole(sink);
 }
 
 /* Lends a buffer for the bytes that come next, or destroys it.  Returns 0 or a negative errno:
@@ -267,7 +267,7 @@ static void take_piece(struct files_sink *sink, const uint8_t **data, size_t *si
 static int lend(struct files_sink *sink, uint32_t index, uint64_t *ret_offset)
 {
     struct files_buffer *buffer = sink->lent[index];
-    uint64_t left = whole(&sink->item) - sink->lent_to;
+    uint64_t left = whole(sink) - sink->lent_to;
     size_t size = left < LENT_SIZE ? (size_t)left : LENT_SIZE;
     bool may_come = size > 0 && sink->in_data && !sink->has_ended && !sink->is_closed;
     int e = may_come ? spate_stream_receive_into(sink->conn, sink->stream_id, buffer->data, size,
@@ -305,8 +305,8 @@ static void begin_to_lend(struct files_sink *sink)
             return; /* or all bytes have come, or the stream has ended: events say which */
         if (i == 0) /* those before come as slices */
             sink->lent_to += from - sink->data_at;
-        if (sink->lent_to >= whole(&sink->item)) { /* it has room for more than the rest */
-            sink->lent_to = whole(&sink->item);
+        if (sink->lent_to >= whole(sink)) { /* it has room for more than the rest */
+            sink->lent_to = whole(sink);
             return;
         }
     }
@@ -378,7 +378,7 @@ static enum files_status begin_piece(struct files_sink *sink)
     sink->writes = true;
     if (item->data_size == 0) /* a hole */
         return finish_piece(sink);
-    if (EVP_DigestInit_ex2(sink->hash, sink->core->digest, NULL) != 1)
+    if (!files_hash_begin(&sink->hash, &sink->core->hashes, sink->index))
         return FILES_FAILED;
     sink->extent = 0;
     sink->extent_taken = 0;
@@ -392,7 +392,8 @@ static void on_item(struct files_sink *sink, const struct files_message *message
 {
     struct files_item *item = &sink->item;
     struct files_target *target = NULL;
-    if (sink->has_piece || !files_item_read(message, item)) {
+    bool lacks_key = sink->hash.kind == FILES_GMAC && !sink->hash.has_key;
+    if (sink->has_piece || !files_item_read(message, item) || (item->data_size > 0 && lacks_key)) {
         files_sink_fail(sink, FILES_BAD_MESSAGE);
         return;
     }
@@ -418,9 +419,16 @@ static void on_item(struct files_sink *sink, const struct files_message *message
         end_item(sink, place(sink, NULL));
     } else if (is_large) {
         sink->data_at = sink->offset - left;
-        if (left < whole(item))
+        if (left < whole(sink))
             begin_to_lend(sink);
     }
+}
+
+/* Before the first item that has data. */
+static bool on_key(struct files_sink *sink, const struct files_message *message)
+{
+    return sink->hash.kind == FILES_GMAC && message->size == FILES_KEY_SIZE &&
+           files_hash_set_key(&sink->hash, &sink->core->hashes, message->body);
 }
 
 /* Takes the next message.  Returns false if there is none. */
@@ -430,9 +438,14 @@ static bool take_message(struct files_sink *sink, const uint8_t **data, size_t *
     int found = files_inbox_take(&sink->inbox, data, size, &message);
     if (found == 0)
         return false;
-    if (found > 0 && message.type == FILES_ITEM)
+    bool is_good = found > 0;
+    if (is_good && message.type == FILES_ITEM)
         on_item(sink, &message, *size);
-    else if (found < 0 || !sink->owner.on_message(sink->owner.user, &message))
+    else if (is_good && message.type == FILES_KEY)
+        is_good = on_key(sink, &message);
+    else if (is_good)
+        is_good = sink->owner.on_message(sink->owner.user, &message);
+    if (!is_good)
         files_sink_fail(sink, FILES_BAD_MESSAGE);
     return true;
 }
@@ -464,6 +477,8 @@ static void take(struct files_sink *sink, const uint8_t *data, size_t size, bool
 
 void files_sink_data(struct files_sink *sink, const uint8_t *data, size_t size, bool fin)
 {
+    if (sink->offset == 0)
+        sink->hash.kind = files_core_hash(sink->conn);
     take(sink, data, size, fin);
     (void)write_out(sink);
     try_to_finish(sink);

@@ -38,11 +38,11 @@ struct files_sink {
     uint64_t stream_id;
     struct files_sink_owner owner;
     struct files_inbox inbox;
-    EVP_MD_CTX *hash;
-    bool has_ended;  /* the end has come, or it was given up */
-    bool in_data;    /* of `item`; else between items */
-    bool has_piece;  /* one has come: the last item of the stream, memory is lent for it */
-    bool is_refused; /* the item's data is dropped */
+    struct files_hash hash; /* its kind is known with the first bytes */
+    bool has_ended;         /* the end has come, or it was given up */
+    bool in_data;           /* of `item`; else between items */
+    bool has_piece;         /* one has come: the last item of the stream, memory is lent for it */
+    bool is_refused;        /* the item's data is dropped */
     enum files_status refusal;
     uint32_t index; /* of the item */
     struct files_item item;
@@ -69,7 +69,7 @@ struct files_sink {
     int error;        /* of the worker: 0 or a negative errno */
 };
 
-bool files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
+void files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
                      struct spate_conn *conn, uint64_t stream_id,
                      const struct files_sink_owner *owner);
 

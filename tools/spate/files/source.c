@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "tools/spate/files/beneath.h"
@@ -14,6 +15,7 @@
 #define BATCH_SIZE  ((size_t)60 << 10)   /* small files share a buffer of this size */
 #define WANTS_FREE  (UINT64_C(64) << 10) /* bytes of what each client may ask for in any case */
 #define WANTS_PART  8                    /* .. and a part of the memory that is left */
+#define KEY_BYTES   (FILES_HEAD_SIZE + FILES_KEY_SIZE)
 
 struct files_want *files_want_create(const char *path, const char *local, const char *target)
 {
@@ -70,14 +72,13 @@ bool files_source_add(struct files_source *source, struct files_want *want)
     return true;
 }
 
-bool files_source_init(struct files_source *ret, struct files_core *core, struct spate_conn *conn,
+void files_source_init(struct files_source *ret, struct files_core *core, struct spate_conn *conn,
                        uint64_t stream_id)
 {
     *ret = (struct files_source){.core = core, .conn = conn, .stream_id = stream_id, .fd = -1};
     ret->waiter.go_on = on_memory;
     STAILQ_INIT(&ret->wants);
-    ret->hash = EVP_MD_CTX_new();
-    return ret->hash != NULL;
+    files_hash_init(&ret->hash, files_core_hash(conn));
 }
 
 static void close_file(struct files_source *source)
@@ -106,8 +107,7 @@ static void end(struct files_source *source)
 void files_source_deinit(struct files_source *source)
 {
     end(source);
-    EVP_MD_CTX_free(source->hash);
-    source->hash = NULL;
+    files_hash_deinit(&source->hash);
 }
 
 void files_source_abort(struct files_source *source, enum files_status status)
@@ -184,15 +184,29 @@ static void find_extents(int fd, bool is_sparse, struct files_item *item)
 /* Appends the digest of what was added to `hash`. */
 static bool put_digest(struct files_source *source, struct files_buffer *buffer)
 {
-    unsigned int size = FILES_DIGEST_SIZE;
-    bool is_good = EVP_DigestFinal_ex(source->hash, buffer->data + buffer->used, &size) == 1;
-    buffer->used += FILES_DIGEST_SIZE;
+    bool is_good = files_hash_end(&source->hash, buffer->data + buffer->used);
+    buffer->used += files_hash_size(&source->hash);
     return is_good;
+}
+
+/* Appends a key before the first item that has data, where digests need one. */
+static bool put_key(struct files_source *source)
+{
+    struct files_buffer *batch = source->batch;
+    if (source->hash.kind != FILES_GMAC || source->hash.has_key || source->item.data_size == 0)
+        return true;
+    uint8_t *key = batch->data + batch->used + FILES_HEAD_SIZE;
+    if (getentropy(key, FILES_KEY_SIZE) != 0 ||
+        !files_hash_set_key(&source->hash, &source->core->hashes, key))
+        return false;
+    files_head_write(FILES_KEY, FILES_KEY_SIZE, batch->data + batch->used);
+    batch->used += FILES_HEAD_SIZE + FILES_KEY_SIZE;
+    return true;
 }
 
 static bool hash_begin(struct files_source *source)
 {
-    return EVP_DigestInit_ex2(source->hash, source->core->digest, NULL) == 1;
+    return files_hash_begin(&source->hash, &source->core->hashes, source->index);
 }
 
 /* Whether the file is still what it was when its item began. */
@@ -215,7 +229,7 @@ static int put_small(struct files_source *source, int fd)
     for (uint32_t i = 0; i < item->extent_count && e == 0; i++) {
         uint8_t *data = batch->data + batch->used;
         e = read_all(fd, data, item->extents[i].size, item->extents[i].offset);
-        if (e == 0 && EVP_DigestUpdate(source->hash, data, item->extents[i].size) != 1)
+        if (e == 0 && !files_hash_add(&source->hash, data, item->extents[i].size))
             e = -EIO;
         batch->used += item->extents[i].size;
     }
@@ -258,7 +272,7 @@ static int describe(struct files_source *source, const struct files_want *want,
 static int begin_chunk(struct files_source *source, int fd)
 {
     struct files_item *item = &source->item;
-    if (!hash_begin(source))
+    if (item->data_size > 0 && !hash_begin(source))
         return -EIO;
     source->has_chunk = true;
     source->batch->used += files_item_write(item, source->batch->data + source->batch->used);
@@ -279,6 +293,8 @@ static int put_file(struct files_source *source, const struct files_want *want, 
     int e = describe(source, want, status, fd);
     if (e != 0)
         return e;
+    if (!put_key(source))
+        return -EIO;
     if (source->item.size > FILES_SMALL_MAX)
         return begin_chunk(source, fd);
     /* What the file has now, not what it had before the room was made. */
@@ -331,7 +347,7 @@ static bool send_next(struct files_source *source)
     if (e == -EMFILE || e == -ENFILE)
         return false;
     size_t size = e == 0 && status.st_size <= FILES_SMALL_MAX ? (size_t)status.st_size : 0;
-    if (!reserve(source, FILES_ITEM_SIZE_MAX + size + FILES_DIGEST_SIZE)) {
+    if (!reserve(source, KEY_BYTES + FILES_ITEM_SIZE_MAX + size + FILES_DIGEST_SIZE)) {
         if (fd >= 0)
             (void)close(fd);
         return false;
@@ -357,14 +373,12 @@ static void read_block(struct files_job *job)
     struct files_buffer *buffer = files_buffer_of(job);
     struct files_block *block = &buffer->block;
     struct files_source *source = block->owner;
-    unsigned int size = FILES_DIGEST_SIZE;
     int e = read_all(source->fd, buffer->data, block->size, block->at);
-    if (e == 0 && EVP_DigestUpdate(source->hash, buffer->data, block->size) != 1)
+    if (e == 0 && !files_hash_add(&source->hash, buffer->data, block->size))
         e = -EIO;
     if (e == 0 && block->is_last && !is_unchanged(source->fd, &source->item))
         e = -ESTALE;
-    if (e == 0 && block->is_last &&
-        EVP_DigestFinal_ex(source->hash, buffer->data + block->size, &size) != 1)
+    if (e == 0 && block->is_last && !files_hash_end(&source->hash, buffer->data + block->size))
         e = -EIO;
     block->error = e;
 }
@@ -390,7 +404,7 @@ static void block_is_read(struct files_job *job)
     source->core->bytes_out += block->size;
     if (block->is_last)
         close_file(source);
-    buffer->used = block->size + (block->is_last ? FILES_DIGEST_SIZE : 0);
+    buffer->used = block->size + (block->is_last ? files_hash_size(&source->hash) : 0);
     if (send_buffer(source, buffer))
         files_source_pump(source);
 }

@@ -61,12 +61,12 @@ struct files_source {
     uint64_t reading_bytes; /* with the worker */
     struct files_buffer *batch;
     size_t batch_room;
-    EVP_MD_CTX *hash;
+    struct files_hash hash;
     uint64_t lent_bytes;
 };
 
-/* Returns false without memory. */
-bool files_source_init(struct files_source *ret, struct files_core *core, struct spate_conn *conn,
+/* The connection has its protocol: see files_core_hash(). */
+void files_source_init(struct files_source *ret, struct files_core *core, struct spate_conn *conn,
                        uint64_t stream_id);
 
 /* Ends it.  What is lent to the library must have come back. */

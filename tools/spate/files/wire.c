@@ -35,6 +35,11 @@ static bool is_done(const struct cursor *c)
     return !c->has_failed && c->left == 0;
 }
 
+bool files_speaks(const char *alpn)
+{
+    return strcmp(alpn, FILES_ALPN) == 0 || strcmp(alpn, FILES_ALPN_SHA256) == 0;
+}
+
 bool files_path_is_good(const char *path, size_t size)
 {
     if (size == 0 || size >= FILES_PATH_SIZE || memchr(path, 0, size) != NULL)
@@ -68,7 +73,7 @@ uint32_t files_chunk_count(uint64_t file_size)
 
 int files_message_find(const uint8_t *data, size_t size, struct files_message *ret)
 {
-    if (size > 0 && (data[0] < FILES_AUTH || data[0] > FILES_END))
+    if (size > 0 && (data[0] < FILES_AUTH || data[0] > FILES_KEY))
         return -1;
     struct cursor c = {.data = data, .left = size};
     enum files_type type = (enum files_type)cursor_number(&c, 1);

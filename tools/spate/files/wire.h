@@ -9,13 +9,15 @@
 /* The messages of the protocol that README.md describes.  A message is a type, the size of its
  * body, and the body.  Numbers are in network byte order. */
 
-#define FILES_ALPN "spate-files/1"
+#define FILES_ALPN        "spate-files/2"
+#define FILES_ALPN_SHA256 "spate-files/1"
 
 enum {
     FILES_HEAD_SIZE = 5,          /* type and size of the body */
     FILES_BODY_MAX = 48 << 10,    /* a peer that sends a larger one is refused */
     FILES_PATH_SIZE = 4096,       /* a path with its zero byte: PATH_MAX of Linux */
-    FILES_DIGEST_SIZE = 32,       /* SHA-256, after the data of each item */
+    FILES_DIGEST_SIZE = 32,       /* at most, after the data of each item: see hash.h */
+    FILES_KEY_SIZE = 16,          /* of GMAC */
     FILES_PROOF_SIZE = 32,        /* HMAC with SHA-256 */
     FILES_EXTENTS_MAX = 64,       /* of one item; small holes are sent as zeros beyond it */
     FILES_SMALL_MAX = 256 << 10,  /* bytes of a file that is sent as one item among others */
@@ -36,6 +38,7 @@ enum files_type {
     FILES_RESULT = 7, /* what became of an item or of a request */
     FILES_HAVE = 8,   /* answers FILES_PROBE */
     FILES_END = 9,    /* the last message of an answer */
+    FILES_KEY = 10,   /* for the digests of the items that follow; not with FILES_ALPN_SHA256 */
 };
 
 /* What became of something; also the code of RESET_STREAM and STOP_SENDING. */
@@ -126,6 +129,9 @@ bool files_result_read(const struct files_message *message, struct files_result 
 size_t files_item_write(const struct files_item *item, uint8_t *ret);
 size_t files_request_write(const struct files_request *request, uint8_t *ret);
 size_t files_result_write(enum files_type type, const struct files_result *result, uint8_t *ret);
+
+/* Returns whether a name is that of a version of the protocol. */
+bool files_speaks(const char *alpn);
 
 /* Writes the head of a message whose body of `size` bytes the caller adds. */
 void files_head_write(enum files_type type, uint32_t size, uint8_t ret[FILES_HEAD_SIZE]);
