@@ -24,6 +24,8 @@ void files_server_init(struct files_server *ret, struct spate_shard *shard, int 
     *ret = (struct files_server){.writable = NULL};
     LIST_INIT(&ret->targets);
     files_beneath_init(&ret->beneath, root);
+    SLIST_INIT(&ret->blocks);
+    SLIST_INIT(&ret->unused);
     files_core_init(&ret->core, MEMORY_MAX);
     ret->core.shard = shard;
 }
@@ -40,22 +42,50 @@ void files_server_deinit(struct files_server *server)
         LIST_REMOVE(target, link);
         files_target_close(target);
     }
+    struct files_sessions *block;
+    while ((block = SLIST_FIRST(&server->blocks)) != NULL) {
+        SLIST_REMOVE_HEAD(&server->blocks, link);
+        free(block);
+    }
     files_beneath_deinit(&server->beneath);
     files_core_deinit(&server->core);
 }
 
 /* ---- Sessions and streams ---- */
 
+/* Sessions that last lie beside each other: one here and one there in the heap would keep each its
+ * page, of what a handshake takes and gives back. */
+static struct files_session *session_take(struct files_server *server)
+{
+    if (SLIST_EMPTY(&server->unused)) {
+        struct files_sessions *block = malloc(sizeof(*block));
+        if (block == NULL)
+            return NULL;
+        SLIST_INSERT_HEAD(&server->blocks, block, link);
+        for (size_t i = 0; i < sizeof(block->items) / sizeof(block->items[0]); i++)
+            SLIST_INSERT_HEAD(&server->unused, &block->items[i], link);
+    }
+    struct files_session *session = SLIST_FIRST(&server->unused);
+    SLIST_REMOVE_HEAD(&server->unused, link);
+    *session = (struct files_session){.server = server};
+    return session;
+}
+
+static void session_give_back(struct files_session *session)
+{
+    if (session != NULL)
+        SLIST_INSERT_HEAD(&session->server->unused, session, link);
+}
+
 void files_server_accept(struct files_server *server, struct spate_conn *conn)
 {
     if (spate_conn_user(conn) != NULL) /* CONNECTED after EARLY */
         return;
-    struct files_session *session = calloc(1, sizeof(*session));
+    struct files_session *session = session_take(server);
     if (session == NULL) {
         spate_conn_close(conn, FILES_BUSY, "too much to do");
         return;
     }
-    session->server = server;
     session->conn = conn;
     session->is_proven = server->token == NULL;
     LIST_INIT(&session->streams);
@@ -368,7 +398,7 @@ static void on_closed(struct files_server *server, struct spate_event *event)
         stream_destroy(stream);
     }
     files_push_sweep(server, event->conn_user);
-    free(event->conn_user);
+    session_give_back(session);
 }
 
 void files_stream_end(struct files_stream *stream)

@@ -14,6 +14,8 @@ struct files_server {
     const struct files_token *token; /* NULL: everybody is served */
     bool is_verbose;
     LIST_HEAD(, files_target) targets;
+    SLIST_HEAD(, files_sessions) blocks; /* of sessions, as many as there were at a time */
+    SLIST_HEAD(, files_session) unused;  /* .. those without a connection */
 };
 
 /* `root` is the caller's. */

@@ -8,11 +8,18 @@
 
 /* A connection. */
 struct files_session {
+    SLIST_ENTRY(files_session) link; /* while it is unused */
     struct files_server *server;
     struct spate_conn *conn;
     bool is_proven; /* the client has the token, or none is needed */
     struct files_share share;
     LIST_HEAD(, files_stream) streams;
+};
+
+/* Where they lie. */
+struct files_sessions {
+    SLIST_ENTRY(files_sessions) link;
+    struct files_session items[255]; /* 14 KiB */
 };
 
 enum files_mode {
