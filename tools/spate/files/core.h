@@ -40,8 +40,8 @@ struct files_core {
     struct files_worker worker;
 };
 
-/* `shard` is to be set before a large file is moved,
- * and files_core_stop() called before it is destroyed. */
+/* `shard` is to be set before a large file is moved, and files_core_stop() called before it is
+ * destroyed. */
 void files_core_init(struct files_core *ret, uint64_t memory_max);
 void files_core_stop(struct files_core *core);
 void files_core_deinit(struct files_core *core);

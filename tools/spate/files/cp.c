@@ -111,9 +111,21 @@ static void wait_for_ticket(struct cp_run *run)
     }
 }
 
+/* Has OpenSSL search for what digests need, for which it reads its configuration: while the server
+ * works on the first request. */
+static bool turn_and_prepare(struct cp_run *run)
+{
+    enum cp_hash hash = run->options->hash;
+    if (!turn(run, 0))
+        return false;
+    (void)files_hashes_find(&run->core.hashes, hash == CP_HASH_SHA256 ? FILES_SHA256 : FILES_GMAC);
+    return true;
+}
+
 static int run_all(struct cp_run *run)
 {
     bool is_waiting = false;
+    bool is_prepared = false;
     while (!cp_fill(run)) {
         if (run->is_over)
             return EXIT_FAILURE;
@@ -124,8 +136,10 @@ static int run_all(struct cp_run *run)
             return EXIT_INTERRUPTED;
         }
         uint64_t wait_ns = is_waiting ? RETRY_NS : run->is_terminal ? SHOW_NS : SPATE_FOREVER;
-        if (!turn(run, wait_ns))
+        bool prepares = !is_prepared && run->stream_count > 0; /* it is queued */
+        if (prepares ? !turn_and_prepare(run) : !turn(run, wait_ns))
             return EXIT_FAILURE;
+        is_prepared = is_prepared || prepares;
         is_waiting = files_core_retry(&run->core);
         files_beneath_deinit(&run->beneath); /* the folder may be another one in the next turn */
         if (run->options->streams == 0)
