@@ -37,6 +37,10 @@
 #define ROUND_NS        (2 * SB_S)
 #define TRAIN_COUNT_MIN 2
 
+/* With turns of several trains it takes no longer than this, and a turn no longer than that. */
+#define ROUND_SHORT_NS (100 * SB_MS)
+#define TURN_NS        (80 * SB_US)
+
 void se_groups_init(struct se_groups *groups, struct se_siphash_key key)
 {
     memset(groups, 0, sizeof(*groups));
@@ -236,6 +240,14 @@ uint32_t se_group_train_count(const struct se_group *group)
     uint64_t round_bytes = group->rate_bytes_per_s * (ROUND_NS / SB_S);
     uint64_t count = round_bytes / (group->line_count + 1) / SP_DATAGRAM_SIZE_MIN;
     return (uint32_t)SB_MIN(SB_MAX(count, TRAIN_COUNT_MIN), (uint64_t)SP_TRAIN_COUNT_MAX);
+}
+
+uint32_t se_group_turn_count(const struct se_group *group)
+{
+    uint64_t round_bytes = group->rate_bytes_per_s / (SB_S / ROUND_SHORT_NS);
+    uint64_t turn_bytes = group->rate_bytes_per_s / (SB_S / TURN_NS);
+    uint64_t count = SB_MIN(round_bytes / (group->line_count + 1), turn_bytes) / TRAIN_BYTES;
+    return (uint32_t)SB_MIN(SB_MAX(count, 1u), (uint64_t)SE_GROUP_TURN_TRAINS);
 }
 
 void se_groups_check(const struct se_groups *groups)

@@ -14,7 +14,7 @@
  * They share the buffer of that socket, which is the narrow place on a path without a network.  By
  * itself each congestion controller fills it: then the queue there is as long as the buffer, and of
  * n connections each has 1/n of it in flight, in short trains.  So the group as a whole has a limit
- * of bytes in flight, and its members take turns with a whole train each.  The limit is what the
+ * of bytes in flight, and its members take turns with whole trains.  The limit is what the
  * socket's owner takes in a short time, as measured by acknowledgments:
  *
  *     limit = rate * (shortest round trip + a delay that both ends need) + a train
@@ -30,8 +30,9 @@
 enum {
     SE_GROUP_SETS = 16,
     SE_GROUP_WAYS = 4, /* peers that may share a place; members of further ones are in no group */
-    SE_GROUP_TRAIN_MIN = 8,  /* datagrams of a train whose connection sends much */
-    SE_GROUP_FREE_COUNT = 2, /* that leave at once, of a connection which may send little */
+    SE_GROUP_TRAIN_MIN = 8,   /* datagrams of a train whose connection sends much */
+    SE_GROUP_FREE_COUNT = 2,  /* that leave at once, of a connection which may send little */
+    SE_GROUP_TURN_TRAINS = 4, /* a quarter of the least limit of a group */
 };
 
 /* Paths whose shortest round trip is longer are not near, but for those within the machine, whose
@@ -121,6 +122,11 @@ struct se_group *se_groups_next(struct se_groups *groups);
 /* Returns the datagrams of a train at most, so that nobody waits long for its turn where little
  * gets through. */
 uint32_t se_group_train_count(const struct se_group *group);
+
+/* Returns the trains of a turn at most, 1 to SE_GROUP_TURN_TRAINS: several where the peer takes
+ * them in a moment and nobody waits long for its turn.  Where members are many, each turn finds the
+ * state of its connection outside of the caches, at both ends, and costs an ACK. */
+uint32_t se_group_turn_count(const struct se_group *group);
 
 /* Walks a group and asserts the equations above; for tests. */
 void se_groups_check(const struct se_groups *groups);

@@ -11,7 +11,7 @@
  * wait, in their order, for the completions of earlier sends.
  *
  * Connections that send much to one peer nearby are a flow group (engine/base/group.h).  When it
- * has as much in flight as the peer takes, they stand in its line and get a train each in turn. */
+ * has as much in flight as the peer takes, they stand in its line and get some trains in turn. */
 
 #include <errno.h>
 #include <string.h>
@@ -79,23 +79,25 @@ struct share {
     uint32_t count_max;  /* datagrams per train */
     uint32_t join_count; /* datagrams of a train that makes it a member of a flow group */
     bool is_held;        /* ACKs and probes only */
+    bool is_whole;       /* what it has begun is not cut by the ends of the turn or of the group */
 };
 
 /* ---- Flow groups ---- */
 
 /* Lets a connection wait in the line of its group.  Where others are in it too, the pacer must not
- * cut the train of its turn: the group's limit bounds what is in flight, and a round trip is long
+ * cut the trains of its turn: the group's limit bounds what is in flight, and a round trip is long
  * because others are served in between.  One that is alone may have a slow path. */
 static void line_up(struct spate_conn *conn)
 {
     se_group_wait(&conn->shard->groups, &conn->flow);
-    sp_conn_set_in_turns(conn->proto, conn->flow.group->member_count > 1);
+    const struct se_group *group = conn->flow.group;
+    sp_conn_set_turns(conn->proto, group->member_count > 1 ? se_group_turn_count(group) : 0);
 }
 
 static void leave_flow(struct spate_conn *conn)
 {
     se_group_leave(&conn->shard->groups, &conn->flow);
-    sp_conn_set_in_turns(conn->proto, false);
+    sp_conn_set_turns(conn->proto, 0);
 }
 
 /* Tells the connection's group what the last ACKs and losses have changed.  With another peer it is
@@ -108,7 +110,7 @@ static void update_flow(struct spate_conn *conn)
     if (has_moved)
         leave_flow(conn);
     else if (conn->flow.group->member_count == 1)
-        sp_conn_set_in_turns(conn->proto, false);
+        sp_conn_set_turns(conn->proto, 0);
 }
 
 /* Lowers a connection's share to what its group allows.  Who is in no group, but has a peer whose
@@ -149,14 +151,22 @@ static bool is_flow_open(const struct spate_conn *conn)
     return conn->flow.group == NULL || se_group_is_open(conn->flow.group);
 }
 
+/* Returns whether a connection that has sent `train_count` trains may send one more. */
+static bool may_go_on(const struct spate_conn *conn, const struct share *share,
+                      uint32_t train_count, uint64_t bytes)
+{
+    if (train_count >= share->train_count_max)
+        return false;
+    return (share->is_whole && train_count > 0) ||
+           (bytes < SE_SEND_BYTES_PER_TURN && (share->is_held || is_flow_open(conn)));
+}
+
 /* Adds what went out to `*bytes`, and ends when that is the turn's share. */
 static enum outcome send_trains(struct spate_conn *conn, const struct share *share,
                                 struct su_send_slot **slot, uint64_t *bytes)
 {
     struct spate_shard *shard = conn->shard;
-    for (uint32_t i = 0; i < share->train_count_max && *bytes < SE_SEND_BYTES_PER_TURN; i++) {
-        if (!share->is_held && !is_flow_open(conn))
-            return SENT_SOME;
+    for (uint32_t i = 0; may_go_on(conn, share, i, *bytes); i++) {
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
         if (*slot == NULL)
@@ -317,8 +327,8 @@ static enum outcome send_line(struct spate_shard *shard, struct su_send_slot **s
     return SENT_ALL;
 }
 
-/* Sends a train for each connection in the line of a group, as long as it is open; more if nobody
- * else waits. */
+/* Sends some trains for each connection in the line of a group, as long as it is open; more if
+ * nobody else waits. */
 static enum outcome send_group(struct spate_shard *shard, struct se_group *group,
                                struct su_send_slot **slot, uint64_t *bytes)
 {
@@ -328,7 +338,8 @@ static enum outcome send_group(struct spate_shard *shard, struct se_group *group
     while (*bytes < SE_SEND_BYTES_PER_TURN && se_group_is_open(group) &&
            (member = se_group_pop(group)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(member, struct spate_conn, flow);
-        share.train_count_max = group->line_count == 0 ? SE_TRAINS_PER_TURN : 1;
+        share.is_whole = group->line_count > 0;
+        share.train_count_max = share.is_whole ? se_group_turn_count(group) : SE_TRAINS_PER_TURN;
         share.count_max = SB_MIN(count_max, se_group_train_count(group));
         enum outcome outcome = send_trains(conn, &share, slot, bytes);
         if (outcome == NO_SLOT) {

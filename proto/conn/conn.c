@@ -214,9 +214,9 @@ struct sp_flight sp_conn_flight(const struct sp_conn *conn)
     };
 }
 
-void sp_conn_set_in_turns(struct sp_conn *conn, bool is_in_turns)
+void sp_conn_set_turns(struct sp_conn *conn, uint32_t train_count)
 {
-    conn->loss.is_in_turns = is_in_turns; /* the next ACK sets the pace */
+    conn->loss.turn_trains = (uint8_t)train_count; /* the next ACK sets the pace */
 }
 
 bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns)

@@ -549,8 +549,8 @@ bool sp_conn_is_held(const struct sp_conn *conn, uint64_t now_ns);
 /* Returns whether only the pacer kept the last train from being made, or from being longer. */
 bool sp_conn_is_pacer_blocked(const struct sp_conn *conn);
 
-/* The host has it take turns with others, a train each, which the pacer then cuts no shorter. */
-void sp_conn_set_in_turns(struct sp_conn *conn, bool is_in_turns);
+/* The host has it take turns of so many trains, which the pacer then cuts no shorter; 0: none. */
+void sp_conn_set_turns(struct sp_conn *conn, uint32_t train_count);
 
 /* Returns the number of the path in use, which no other path of the connection ever has. */
 uint32_t sp_conn_path_number(const struct sp_conn *conn);

@@ -60,7 +60,8 @@ struct sp_loss {
     struct sp_loss_path *paths[SP_PATHS_MAX]; /* all that packets in flight name; or NULL */
     uint32_t pto_count;
     bool is_pacing;
-    bool is_in_turns;           /* a host that has queues in its care: bursts are trains */
+    uint8_t turn_trains;        /* of a host that has queues in its care: bursts are as long; 0: it
+                                   has not */
     bool peer_delays_late;      /* its ACKs of packets that come late may wait, too */
     uint64_t limit_bytes_per_s; /* that the pacer may not exceed; 0: none */
     bool is_confirmed;          /* the handshake: the application space gets a PTO */

@@ -28,8 +28,8 @@ static void pace(struct sp_loss *loss, struct sp_loss_path *path, uint64_t now_n
     struct sp_pace own = {0};
     if (loss->is_pacing)
         own = pace_of(path);
-    if (SB_UNLIKELY(loss->is_in_turns) && own.rate_bytes_per_s != 0 && !path->cc.ops->is_l4s)
-        sp_pace_for_turns(&own, path->cc.datagram_bytes);
+    if (SB_UNLIKELY(loss->turn_trains > 0) && own.rate_bytes_per_s != 0 && !path->cc.ops->is_l4s)
+        sp_pace_for_turns(&own, loss->turn_trains, path->cc.datagram_bytes);
     if (SB_UNLIKELY(loss->limit_bytes_per_s != 0))
         sp_pace_limit(&own, loss->limit_bytes_per_s, path->cc.datagram_bytes);
     sp_pacer_set(&path->pacer, own, now_ns);

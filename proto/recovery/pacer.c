@@ -11,9 +11,9 @@
  * rate * 1 ms       about how late a timer may be without slowing the flow.  More than 8 trains
  *                   would not make sending cheaper.
  * 2 trains          on a path within the machine: there a train costs the sender as much as a
- *                   datagram does, and no queue between is shorter than a train.  Also for who
- *                   takes turns with others, whose round trips may be long for that reason alone:
- *                   see sp_pace_for_turns().
+ *                   datagram does, and no queue between is shorter than a train.
+ *                   Who takes turns with others, whose round trips may be long for that reason
+ *                   alone, has a train more than a turn: see sp_pace_for_turns().
  *
  * A pacer that is asked when to wake up names a point of a grid of time that all pacers share, so
  * that many connections wake their thread once.  The grid is that of half a burst, and finer for
@@ -101,9 +101,9 @@ void sp_pace_smooth(struct sp_pace *pace, const struct sp_rtt *rtt, uint64_t dat
     pace->burst_bytes = SB_MIN(pace->burst_bytes, bytes);
 }
 
-void sp_pace_for_turns(struct sp_pace *pace, uint64_t datagram_bytes)
+void sp_pace_for_turns(struct sp_pace *pace, uint32_t train_count, uint64_t datagram_bytes)
 {
-    pace->burst_bytes = SB_MAX(pace->burst_bytes, trains(NEAR_TRAINS, datagram_bytes));
+    pace->burst_bytes = SB_MAX(pace->burst_bytes, trains(train_count + 1, datagram_bytes));
 }
 
 void sp_pace_limit(struct sp_pace *pace, uint64_t limit_bytes_per_s, uint64_t datagram_bytes)

@@ -42,9 +42,9 @@ struct sp_pace sp_pace_of_rate(uint64_t rate_bytes_per_s, const struct sp_rtt *r
  * waits.  Not within the machine, where a train costs as much as a datagram.  [RFC9331 4.3] */
 void sp_pace_smooth(struct sp_pace *pace, const struct sp_rtt *rtt, uint64_t datagram_bytes);
 
-/* Lengthens the burst to what a path within the machine has: two trains.  The rate stays.  For who
- * takes turns with others: the host bounds what all have in flight, and a turn is worth a train. */
-void sp_pace_for_turns(struct sp_pace *pace, uint64_t datagram_bytes);
+/* Lengthens the burst to a train more than a turn has.  The rate stays.  For who takes turns with
+ * others: the host bounds what all have in flight, and the turns. */
+void sp_pace_for_turns(struct sp_pace *pace, uint32_t train_count, uint64_t datagram_bytes);
 
 /* Lowers the rate to `limit_bytes_per_s` if it is higher, or there is none: its burst is then what
  * the limit allows in 2 ms, or the initial window if that is more.  No burst is longer than that.

@@ -182,7 +182,7 @@ static void members_in_line_send_whole_trains(void **state)
 
 static bool is_in_turns(const struct spate_conn *conn)
 {
-    return conn->flow.group != NULL && conn->proto->loss.is_in_turns;
+    return conn->flow.group != NULL && conn->proto->loss.turn_trains > 0;
 }
 
 /* Its path may be slow, and its window alone may hold it back: it need not stand in line again. */
@@ -211,7 +211,7 @@ static void one_that_the_others_have_left_has_its_own_pace_again(void **state)
         pw_wait(&w->server, 0);
         turn(w, WIDE, 0);
     }
-    assert_false(second->proto->loss.is_in_turns);
+    assert_int_equal(second->proto->loss.turn_trains, 0);
 }
 
 int main(void)

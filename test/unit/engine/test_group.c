@@ -121,7 +121,9 @@ static void run(uint64_t ns)
         struct se_group *group = w->members[0].flow.group;
         struct se_group_member *flow;
         while (se_group_is_open(group) && (flow = se_group_pop(group)) != NULL) {
-            send(SB_CONTAINER_OF(flow, struct member, flow));
+            uint32_t count = se_group_turn_count(group);
+            for (uint32_t i = 0; i < count; i++)
+                send(SB_CONTAINER_OF(flow, struct member, flow));
             se_group_wait(&w->groups, flow);
         }
         receive();
@@ -185,6 +187,30 @@ static void a_slow_peer_hears_of_everybody_in_time(void **state)
     run(4 * SB_S);
     assert_true(spread_of_members().least > 0);
     close_world();
+}
+
+/* Nobody waits for longer than a tenth of a second because the turns of others are long. */
+static void turns_have_several_trains_where_they_are_short(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rate_mb_per_s;
+        uint32_t line_count, want;
+    } samples[] = {
+        {0, 0, 1},      /* not measured yet */
+        {125, 1, 1},    /* a network card of 1 Gbit/s: a train takes half a millisecond */
+        {1250, 9, 1},   /* 10 Gbit/s */
+        {2500, 9, 3},   /* 20 Gbit/s */
+        {5000, 999, 4}, /* a round of 52 ms */
+        {5000, 2999, 2}, {5000, 9999, 1},
+    };
+    for (size_t i = 0; i < SB_COUNT(samples); i++) {
+        const struct se_group group = {
+            .rate_bytes_per_s = samples[i].rate_mb_per_s * 1000000,
+            .line_count = samples[i].line_count,
+        };
+        assert_int_equal(se_group_turn_count(&group), samples[i].want);
+    }
 }
 
 static void a_pause_of_the_peer_costs_little(void **state)
@@ -328,6 +354,7 @@ int main(void)
         cmocka_unit_test(members_share_what_the_peer_takes_and_keep_its_queue_short),
         cmocka_unit_test(the_limit_follows_a_peer_that_becomes_slower_and_faster),
         cmocka_unit_test(a_slow_peer_hears_of_everybody_in_time),
+        cmocka_unit_test(turns_have_several_trains_where_they_are_short),
         cmocka_unit_test(a_pause_of_the_peer_costs_little),
         cmocka_unit_test(who_leaves_takes_its_bytes_along),
         cmocka_unit_test(peers_have_groups_of_their_own_as_long_as_there_are_places),

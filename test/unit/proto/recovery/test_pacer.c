@@ -127,21 +127,23 @@ static void a_burst_after_silence_is_bounded(void **state)
 }
 
 /* Round trips that are long because others have their turns do not cut the train of a turn. */
-static void a_turn_is_worth_a_train(void **state)
+static void a_turn_is_worth_its_trains(void **state)
 {
     (void)state;
     static const struct {
         uint64_t window_bytes, rtt_ns, want_bytes;
+        uint32_t train_count;
     } samples[] = {
-        {14400, 10 * SB_MS, 2 * 54 * 1200 - 600},
-        {1200, 50 * SB_US, 2 * 54 * 1200 - 600}, /* it has them anyway */
-        {4000000, 10 * SB_MS, 500000},           /* .. and more */
+        {14400, 10 * SB_MS, 2 * 54 * 1200 - 600, 1},
+        {14400, 10 * SB_MS, 5 * 54 * 1200 - 600, 4},
+        {1200, 50 * SB_US, 2 * 54 * 1200 - 600, 1}, /* it has them anyway */
+        {4000000, 10 * SB_MS, 500000, 4},           /* .. and more */
     };
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         const struct sp_rtt rtt = {.smoothed_ns = samples[i].rtt_ns, .min_ns = samples[i].rtt_ns};
         const struct sp_pace own = sp_pace_of_window(samples[i].window_bytes, &rtt, 1200, false);
         struct sp_pace pace = own;
-        sp_pace_for_turns(&pace, 1200);
+        sp_pace_for_turns(&pace, samples[i].train_count, 1200);
         assert_int_equal(pace.burst_bytes, samples[i].want_bytes);
         assert_int_equal(pace.rate_bytes_per_s, own.rate_bytes_per_s);
     }
@@ -241,7 +243,7 @@ static void a_limit_bounds_bursts_below_it_too(void **state)
     for (size_t i = 0; i < QT_COUNT(samples); i++) {
         const struct sp_rtt rtt = {.smoothed_ns = 100 * SB_MS, .min_ns = samples[i].min_ns};
         struct sp_pace pace = sp_pace_of_window(80000, &rtt, 1000, false);
-        sp_pace_for_turns(&pace, 1000);
+        sp_pace_for_turns(&pace, 1, 1000);
         sp_pace_limit(&pace, samples[i].limit, 1000);
         assert_int_equal(pace.rate_bytes_per_s, 1000000);
         assert_int_equal(pace.burst_bytes, samples[i].want);
@@ -414,7 +416,7 @@ int main(void)
         cmocka_unit_test(without_a_rate_nothing_is_held_back),
         cmocka_unit_test(the_rate_is_kept_over_time),
         cmocka_unit_test(a_burst_after_silence_is_bounded),
-        cmocka_unit_test(a_turn_is_worth_a_train),
+        cmocka_unit_test(a_turn_is_worth_its_trains),
         cmocka_unit_test(what_was_overdrawn_is_waited_for),
         cmocka_unit_test(a_limit_is_kept_over_the_whole_range),
         cmocka_unit_test(a_limit_lowers_a_rate_and_never_raises_it),
