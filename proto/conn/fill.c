@@ -441,6 +441,7 @@ static enum stream_result add_stream(struct sp_conn *conn, struct sp_build *buil
         return STREAM_STOP;
     sp_schedule_on_served(conn, stream, piece.size);
     sp_conn_stream_schedule(conn, stream);
+    conn->served = stream;
     return STREAM_ADDED;
 }
 
@@ -529,6 +530,7 @@ bool sp_conn_fill(struct sp_conn *conn, struct sp_build *build, bool may_send, u
     bool is_probe = s->probe_count > 0;
     bool is_app = build->space == SP_SPACE_APP;
 
+    conn->served = NULL;
     if (sp_ack_is_pending(&s->ack))
         sp_conn_fill_ack(conn, build, now_ns);
     if (may_send || is_probe) {

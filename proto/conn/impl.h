@@ -259,6 +259,8 @@ struct sp_conn {
     struct sp_stream_map streams;
     struct sp_stream_limits limits[2]; /* [is_uni] */
     struct sb_link send_list;          /* streams that have something to send: schedule.h */
+    struct sp_stream *served;          /* whose bytes are the last of the packet that was filled
+                                          last; NULL: none.  For a run: not valid for longer */
     struct sb_link credit_list;        /* streams that wait for connection credit to send, or for
                                           others that got it first */
     struct sb_link blocked_list;       /* streams that wait for credit of their own to send */

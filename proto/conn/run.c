@@ -22,13 +22,18 @@
 #include "proto/conn/streams.h"
 #include "proto/conn/trace.h"
 
-/* Packets in a row while other streams wait for their turn. */
-#define SHARED_COUNT_MAX 8
+/* Packets of a stream in a row, with the one of the general path before, while other streams wait
+ * for their turn.  Where the connection itself takes turns of several trains it is half a train:
+ * such a turn arrives at once, and each change of streams costs both ends the memory of one more.
+ */
+#define SHARED_COUNT_MAX          8
+#define SHARED_COUNT_MAX_IN_TURNS 22
 
 #define FIRST_SIZE_MAX (1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX + 1 + 2 * SB_VARINT_SIZE_MAX)
 
 struct run {
     struct sp_stream *stream;
+    bool goes_on;               /* with the stream of the packet before */
     struct sp_send_piece piece; /* all bytes that could be sent */
     size_t room;                /* size of a datagram */
     size_t header_size;
@@ -42,16 +47,43 @@ struct run {
 /* All that a packet may have beside the bytes of the stream. */
 #define BESIDE_SIZE_MAX (FIRST_SIZE_MAX + SP_TAG_SIZE)
 
+static bool has_much(const struct sp_conn *conn, const struct sp_stream *stream)
+{
+    uint64_t fresh = stream->send.queued_end - stream->send.delivery.sent_end;
+    return fresh + BESIDE_SIZE_MAX > conn->datagram_size;
+}
+
 /* Returns the stream to serve, or NULL if it has too little for a run: this is the usual answer
- * where streams are short, so it comes before all other questions. */
-static struct sp_stream *stream_to_run(const struct sp_conn *conn)
+ * where streams are short, so it comes before all other questions.  Of several it is the one whose
+ * bytes are in the packet before, which the general path has put at the end of the schedule. */
+static struct sp_stream *stream_to_run(const struct sp_conn *conn, bool *ret_goes_on)
 {
     struct sb_link *link = sp_schedule_first(conn);
+    *ret_goes_on = false;
     if (link == NULL)
         return NULL;
+    struct sp_stream *served = conn->served;
+    *ret_goes_on =
+        served != NULL && conn->priorities == NULL && has_much(conn, served) &&
+        sp_stream_send_want(&served->send, conn->max_data - conn->data_sent) == SP_WANT_SEND;
+    if (*ret_goes_on)
+        return served;
     struct sp_stream *stream = SB_CONTAINER_OF(link, struct sp_stream, send_link);
-    uint64_t fresh = stream->send.queued_end - stream->send.delivery.sent_end;
-    return fresh + BESIDE_SIZE_MAX > conn->datagram_size ? stream : NULL;
+    return has_much(conn, stream) ? stream : NULL;
+}
+
+/* Returns whether other streams wait while this one is served. */
+static bool is_shared(const struct sp_conn *conn, const struct run *run)
+{
+    if (run->goes_on)
+        return conn->send_list.next != conn->send_list.prev;
+    return sp_schedule_is_shared(conn, run->stream);
+}
+
+static uint64_t shared_count_max(const struct sp_conn *conn, const struct run *run)
+{
+    uint64_t count = conn->loss.turn_trains > 1 ? SHARED_COUNT_MAX_IN_TURNS : SHARED_COUNT_MAX;
+    return run->goes_on ? count - 1 : count;
 }
 
 /* Plans a run of the stream.  Returns false if none is possible. */
@@ -67,8 +99,8 @@ static bool plan(const struct sp_conn *conn, const struct sp_train *train, uint6
 
     uint64_t count =
         SB_MIN(sp_gate_run_count(conn, now_ns), (uint64_t)sp_gate_room_count(conn, train));
-    if (sp_schedule_is_shared(conn, run->stream))
-        count = SB_MIN(count, (uint64_t)SHARED_COUNT_MAX);
+    if (is_shared(conn, run))
+        count = SB_MIN(count, shared_count_max(conn, run));
     if (count == 0)
         return false;
 
@@ -169,7 +201,8 @@ static void account(struct sp_conn *conn, struct run *run, uint32_t count, enum 
 void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_mask_batch *masks,
                       uint64_t now_ns)
 {
-    struct run run = {.stream = stream_to_run(conn)};
+    struct run run = {.count = 0};
+    run.stream = stream_to_run(conn, &run.goes_on);
     if (run.stream == NULL || !sp_gate_is_plain(conn) || !plan(conn, train, now_ns, &run))
         return;
 
