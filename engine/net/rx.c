@@ -26,6 +26,7 @@
 #include "engine/base/path.h"
 #include "engine/config/config.h"
 #include "engine/net/stray.h"
+#include "engine/shard/prefetch.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
@@ -222,8 +223,10 @@ void se_rx_deliver(struct spate_shard *shard)
 {
     struct se_rx *rx = &shard->rx;
     struct sb_link *link;
-    while ((link = sb_list_pop_front(&rx->conns)) != NULL)
+    while ((link = sb_list_pop_front(&rx->conns)) != NULL) {
+        se_prefetch_next(shard, &rx->conns, offsetof(struct spate_conn, rx_link));
         deliver_to(SB_CONTAINER_OF(link, struct spate_conn, rx_link));
+    }
 
     sp_pools_compact(&shard->pools, copy_rule_of(&shard->bufring) != COPY_NONE);
     for (uint32_t i = 0; i < rx->item_count; i++)
@@ -244,6 +247,7 @@ static void chain(struct se_rx *rx, struct spate_conn *conn, uint32_t at)
     if (conn->rx_first == SE_RX_NONE) {
         conn->rx_first = at;
         sb_list_push_back(&rx->conns, &conn->rx_link);
+        __builtin_prefetch(conn); /* for se_prefetch_next() */
     } else {
         rx->items[conn->rx_last].next = (uint16_t)at;
     }

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include "engine/base/clock.h"
+#include "engine/shard/prefetch.h"
 
 /* Timers of idle connections that a turn runs: each finds its connection outside of the caches, and
  * hundreds are due at once.  So many take as long as a turn does that has much to receive; all in
@@ -107,12 +108,35 @@ static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
         se_conn_rearm(conn); /* otherwise it is armed after sending, which is due now */
 }
 
+/* se_prefetch_next() for the connections of coarse timers that are due: keep-alives of thousands
+ * coincide, and each finds its connection where it was left seconds ago. */
+static void prefetch_due(const struct spate_shard *shard)
+{
+    const struct sb_link *list = &shard->wheel.due_coarse;
+    const struct sb_link *link = list->next;
+    for (uint32_t i = 0; i < 3 && link != list; i++, link = link->next) {
+        const struct se_timer *timer = (const void *)link; /* its first member */
+        if (timer->kind != SE_TIMER_CONN)
+            return;
+        const struct spate_conn *conn =
+            (const void *)((const char *)timer - offsetof(struct spate_conn, timer));
+        if (i == 0)
+            sp_conn_prefetch_rest(conn->proto);
+        else if (i == 1)
+            sp_conn_prefetch(conn->proto);
+        else
+            __builtin_prefetch(conn);
+    }
+}
+
 void se_shard_run_timers(struct spate_shard *shard)
 {
     struct se_timer *timer;
     uint32_t coarse_left = COARSE_PER_TURN;
     while (coarse_left > 0 && (timer = se_wheel_pop(&shard->wheel, shard->now_ns)) != NULL) {
         coarse_left -= se_timer_is_coarse(timer);
+        if (SB_UNLIKELY(se_prefetch_pays(shard)))
+            prefetch_due(shard);
         switch (timer->kind) {
         case SE_TIMER_CONN:
             on_conn_timer(shard, SB_CONTAINER_OF(timer, struct spate_conn, timer));

@@ -18,6 +18,7 @@
 
 #include "engine/base/path.h"
 #include "engine/config/config.h"
+#include "engine/shard/prefetch.h"
 #include "proto/base/assert.h"
 #include "proto/conn/message.h"
 
@@ -278,6 +279,7 @@ static enum outcome send_pending(struct spate_shard *shard, const struct share *
     while (*bytes < SE_SEND_BYTES_PER_TURN && (link = sb_list_pop_front(&line)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(link, struct spate_conn, send_pending_link);
         struct share part = *share;
+        se_prefetch_next(shard, &line, offsetof(struct spate_conn, send_pending_link));
         if (SB_LIKELY(!share->is_held))
             limit_flow(conn, &part);
         outcome = send_trains(conn, &part, slot, bytes);
@@ -338,6 +340,7 @@ static enum outcome send_group(struct spate_shard *shard, struct se_group *group
     while (*bytes < SE_SEND_BYTES_PER_TURN && se_group_is_open(group) &&
            (member = se_group_pop(group)) != NULL) {
         struct spate_conn *conn = SB_CONTAINER_OF(member, struct spate_conn, flow);
+        se_prefetch_next(shard, &group->line, offsetof(struct spate_conn, flow.line_link));
         share.is_whole = group->line_count > 0;
         share.train_count_max = share.is_whole ? se_group_turn_count(group) : SE_TRAINS_PER_TURN;
         share.count_max = SB_MIN(count_max, se_group_train_count(group));

@@ -43,6 +43,7 @@
  *        paths.c          which paths there are, which one is used
  *     1  streams.c        streams: operations, limits, flow control
  *        place.c          which packets are opened into the application's memory
+ *        prefetch.c       what a visit to the connection will touch
  *        undecryptable.c  packets that came before their keys
  *        account.h        what is counted when packets leave
  *        memory.c         what the connection holds, and how a lack of memory ends

@@ -23,6 +23,7 @@
 #include "proto/conn/path_cids.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/place.h"
+#include "proto/conn/prefetch.h"
 #include "proto/conn/rest.h"
 #include "proto/conn/space.h"
 #include "proto/conn/trace.h"
@@ -424,6 +425,8 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
         if (conn->pieces.lent_count > 0)
             sp_conn_place(conn, key, &opens[at], end - at, &frames[at]);
         conn->protect.ops->open(key, &opens[at], end - at);
+        if (SB_UNLIKELY(conn->streams.count > SP_STREAM_MAP_FEW))
+            sp_conn_prefetch_streams(conn, &opens[at], end - at);
         for (; at < end && conn->state == SP_CONN_OPEN; at++) {
             const struct short_packet *packet = &run->packets[at];
             receive_short(conn, packet, key, &opens[at], &frames[at], now_ns);
