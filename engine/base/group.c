@@ -8,7 +8,8 @@
  * stays.
  *
  * Time counts from acknowledgment to acknowledgment: a peer that does not run for a while lowers
- * the limit once and not all the time.
+ * the limit once and not all the time.  Acknowledgments that are read at one time belong to the
+ * time before it, all of them: what has piled up while we did not run is no higher rate.
  *
  * What can be attacked: a peer that acknowledges late gets less, and it alone. */
 
@@ -28,7 +29,8 @@
  * for its delay; and enough for both ends to work in batches. */
 #define LIMIT_BYTES_MIN   (UINT64_C(16) * TRAIN_BYTES)
 #define LIMIT_BYTES_FIRST (UINT64_C(16) * TRAIN_BYTES)
-#define LIMIT_BYTES_MAX   (UINT64_C(1) << 30)
+/* What the socket's buffer holds where its owner has asked for as much as we do by default. */
+#define LIMIT_BYTES_MAX (UINT64_C(8) << 20)
 
 /* A limit that is older is not used for new members. */
 #define KEEP_NS (10 * SB_S)
@@ -110,6 +112,7 @@ static void begin(struct se_group *group, const struct sp_addr *peer)
 static void restart(struct se_group *group, uint64_t now_ns)
 {
     group->since_ns = now_ns;
+    group->last_ns = now_ns;
     group->acked_bytes = 0;
     group->was_full = false;
 }
@@ -182,14 +185,15 @@ void se_group_update(struct se_group_member *member, uint64_t in_flight_bytes, u
     member->in_flight_bytes = in_flight_bytes;
     if (in_flight_bytes >= before)
         return;
-    group->acked_bytes += before - in_flight_bytes;
     group->rtt_min_ns = SB_MIN(group->rtt_min_ns, rtt_min_ns);
     uint64_t aim_ns = group->rtt_min_ns + DELAY_NS;
-    uint64_t passed_ns = sb_time_since(now_ns, group->since_ns);
-    if (passed_ns < aim_ns)
-        return;
-    adjust(group, passed_ns, aim_ns);
-    restart(group, now_ns);
+    uint64_t passed_ns = group->last_ns - group->since_ns;
+    if (now_ns > group->last_ns && passed_ns >= aim_ns) {
+        adjust(group, passed_ns, aim_ns);
+        restart(group, group->last_ns);
+    }
+    group->last_ns = SB_MAX(group->last_ns, now_ns);
+    group->acked_bytes += before - in_flight_bytes;
 }
 
 static void stand(struct se_groups *groups, struct se_group *group)

@@ -48,6 +48,7 @@ struct se_group {
     uint64_t rtt_min_ns;
     uint64_t rate_bytes_per_s; /* 0: not measured yet */
     uint64_t since_ns;         /* of the measurement that runs: .. */
+    uint64_t last_ns;          /* .. the latest acknowledgment in it */
     uint64_t acked_bytes;      /* .. what has left the network since then */
     bool was_full;             /* .. and whether a member had to wait */
     struct sb_link line;       /* members that wait, by `line_link` */

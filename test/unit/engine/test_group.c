@@ -229,6 +229,38 @@ static void a_pause_of_the_peer_costs_little(void **state)
     close_world();
 }
 
+/* All that was in flight is acknowledged at one time: the peer has not become faster. */
+static void a_pause_of_the_sender_raises_nothing(void **state)
+{
+    (void)state;
+    open_world(10, UINT64_C(2000) * 1000 * 1000);
+    run(SB_S);
+    struct se_group *group = world.members[0].flow.group;
+    uint64_t limit_bytes = group->limit_bytes;
+    uint64_t rate = world.rate_bytes_per_s;
+    for (uint32_t i = 0; i < 5; i++) {
+        world.now_ns += 5 * SB_MS;
+        world.rate_bytes_per_s = 1000 * rate;
+        receive();
+        world.rate_bytes_per_s = rate;
+        run(3 * SB_MS / 2);
+        assert_true(group->limit_bytes <= limit_bytes * 6 / 5);
+        run(10 * SB_MS);
+    }
+    close_world();
+}
+
+/* Nobody knows what buffer the peer's socket has. */
+static void the_limit_has_a_bound(void **state)
+{
+    (void)state;
+    open_world(100, UINT64_C(20000) * 1000 * 1000);
+    run(SB_S);
+    assert_int_equal(world.members[0].flow.group->limit_bytes, 8 << 20);
+    assert_true(world.queued_bytes_max <= (8 << 20) + SE_GROUP_TURN_TRAINS * TRAIN_BYTES);
+    close_world();
+}
+
 static void who_leaves_takes_its_bytes_along(void **state)
 {
     (void)state;
@@ -356,6 +388,8 @@ int main(void)
         cmocka_unit_test(a_slow_peer_hears_of_everybody_in_time),
         cmocka_unit_test(turns_have_several_trains_where_they_are_short),
         cmocka_unit_test(a_pause_of_the_peer_costs_little),
+        cmocka_unit_test(a_pause_of_the_sender_raises_nothing),
+        cmocka_unit_test(the_limit_has_a_bound),
         cmocka_unit_test(who_leaves_takes_its_bytes_along),
         cmocka_unit_test(peers_have_groups_of_their_own_as_long_as_there_are_places),
         cmocka_unit_test(who_is_near_is_told_by_round_trips_addresses_and_others),
