@@ -50,7 +50,9 @@ class Idle(support.BenchTest):
             part = idle[side]
             self.assertLess(part['packets_per_s'], 10)
             self.assertLess(part['turns_per_s'], OWN_TURNS + GRID)
-            self.assertLess(part['counted_per_conn_bytes'], IDLE_BYTES_MAX)
+            # Where all is slower, some still rest from their handshakes.
+            self.assertLess(part['counted_per_conn_bytes'],
+                            IDLE_BYTES_MAX + (SLOWER - 1) * HEAP_BYTES_MAX)
             self.assertLess(part['rss_per_conn_bytes'] - part['heap_per_conn_bytes'],
                             SLOWER * (IDLE_BYTES_MAX + HEAP_BYTES_MAX) + KEPT_BYTES / CONNS)
 
