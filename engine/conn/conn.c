@@ -18,6 +18,7 @@
 #include "engine/config/settings.h"
 #include "engine/conn/resume.h"
 #include "engine/conn/watch.h"
+#include "engine/net/held.h"
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
@@ -202,8 +203,7 @@ static void conn_free(struct spate_conn *conn)
     sb_pool_give(&shard->conn_pool, conn);
 }
 
-/* Reserves objects for rare moments, but not from the last half of the memory: connections need
- * that half to work at all. */
+/* Reserves objects for rare moments; the last half of the memory is what connections work with. */
 static void reserve(struct spate_shard *shard)
 {
     if (shard->memory.now_bytes < shard->memory.limit_bytes / 2)
@@ -326,6 +326,7 @@ static int create(struct spate_shard *shard, const struct se_conn_args *args,
     conn->cipher = "";
     conn->alpn = "";
     conn->rx_first = SE_RX_NONE;
+    conn->since_tick = se_rx_tick(shard->now_ns);
     conn->timer_ns = SB_NEVER;
     int result = make_inside(conn, args);
     if (result != 0) {
@@ -424,7 +425,7 @@ static void leave(struct spate_conn *conn)
     sb_list_remove(&conn->event_pending_link);
     sb_list_remove(&conn->ended_link);
     sb_list_remove(&conn->ask_link);
-    SB_ASSERT(!sb_link_is_in(&conn->rx_link));
+    se_held_forget(&shard->rx, conn);
     se_wheel_remove(&shard->wheel, &conn->timer);
 
     leave_port(conn);

@@ -98,8 +98,9 @@ struct spate_conn {
 
     /* The datagrams of this turn, as a chain in the shard's se_rx. */
     struct sb_link rx_link;
-    uint32_t rx_first;
-    uint32_t rx_last;
+    uint16_t rx_first;
+    uint16_t rx_last;
+    uint32_t since_tick; /* when it was made, by se_rx_tick() */
 
     /* Positions among the shard's events (se_events.pushed_count), 0 before: see events.h. */
     uint64_t intro_number;        /* of CONNECTED */

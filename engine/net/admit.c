@@ -170,11 +170,10 @@ static void retry(struct spate_shard *shard, const struct se_unmatched *unmatche
         shard->counts.own.retries_sent++;
 }
 
-/* Frees a handshake that gives way to another one.  It may have datagrams of this turn. */
+/* Frees a handshake that gives way to another one.  It may have datagrams that wait. */
 static void evict(struct spate_shard *shard, struct se_budget_entry *entry)
 {
     struct spate_conn *conn = SB_CONTAINER_OF(entry, struct spate_conn, handshake);
-    sb_list_remove(&conn->rx_link);
     se_conn_destroy(conn);
     shard->counts.own.handshakes_evicted++;
 }

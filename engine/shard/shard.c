@@ -178,6 +178,7 @@ static void init_lists(struct spate_shard *shard)
     sb_list_init(&shard->asking);
     sb_list_init(&shard->unwinding);
     sb_list_init(&shard->rx.conns);
+    shard->rx.guarded_tick = se_rx_tick(shard->now_ns) - SE_RX_GUARD_TICKS - 1;
     se_wheel_init(&shard->wheel, shard->now_ns);
     sb_list_init(&shard->tasks);
     se_timer_init(&shard->memory_timer);
@@ -381,7 +382,8 @@ static void take_calls(struct spate_shard *shard)
 bool se_shard_has_leftovers(const struct spate_shard *shard)
 {
     return se_events_count(&shard->events) > 0 || shard->unwind_steps == 0 ||
-           !sb_list_is_empty(&shard->unwinding) || !sb_list_is_empty(&shard->ended) ||
+           shard->rx.held_count > 0 || !sb_list_is_empty(&shard->unwinding) ||
+           !sb_list_is_empty(&shard->ended) ||
            (shard->channels.raised | shard->channels.unpublished) != 0 ||
            se_cids_is_due(&shard->own_cids);
 }

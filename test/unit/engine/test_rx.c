@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/config/config.h"
+#include "engine/net/held.h"
 #include "engine/shard/shard.h"
 #include "proto/stream/reassembly.h"
 #include "test/support/conn_pair.h"
@@ -73,6 +74,9 @@ static int begin(void **state)
     w.shard->now_ns = w.pair.now_ns;
     sb_list_init(&w.shard->rx.conns);
     sb_list_init(&w.shard->send_pending);
+    sb_list_init(&w.shard->ended);
+    sb_list_init(&w.shard->unwinding);
+    w.shard->unwind_steps = 1;
     sb_list_init(&w.shard->event_pending);
     se_memory_init(&w.shard->memory, 1 << 20);
     se_buffers_init(&w.shard->copies, 1000, &w.shard->memory.interface);
@@ -455,6 +459,88 @@ static void what_has_no_header_is_counted_and_dropped(void **state)
     assert_int_equal(w.buffer.ref_count, 0);
 }
 
+/* Makes connection 1 one of a server in its handshake. */
+static void make_handshake(void)
+{
+    struct spate_conn *conn = &w.conns[1];
+    conn->state = SE_CONN_HANDSHAKING;
+    conn->is_server = true;
+    sb_list_init(&conn->handshake.link);
+    w.conns[0].since_tick = se_rx_tick(w.shard->now_ns) - SE_RX_NEWCOMER_TICKS - 1; /* none */
+}
+
+static void handshakes_wait_for_a_turn_without_requests(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {1, 0, 1};
+    struct se_rx *rx = &w.shard->rx;
+    uint64_t before[] = {arrived(0), arrived(1)};
+    make_handshake();
+    take(who, 3);
+    se_rx_deliver(w.shard);
+    assert_true(rx->is_put_off);
+    assert_int_equal(arrived(0) - before[0], 1);
+    assert_int_equal(arrived(1) - before[1], 0);
+    assert_int_equal(rx->held_count, 2);
+    assert_true(se_shard_has_leftovers(w.shard)); /* the turn that follows does not wait */
+    assert_int_equal(w.buffer.ref_count, 0);      /* no slot is pinned .. */
+    assert_int_equal(w.shard->copies.small.used_count, 2);
+    memset(w.payload, 0, sizeof(w.payload)); /* .. and another datagram may come into it */
+
+    /* What came first is first, and the second turn with a request goes on with it. */
+    rx->was_put_off = true;
+    rx->is_put_off = false;
+    take(who, 3);
+    se_held_give(w.shard, &rx->conns);
+    uint32_t first = w.conns[1].rx_first;
+    uint32_t second = rx->items[first].next;
+    uint32_t third = rx->items[second].next;
+    assert_non_null(rx->items[first].copy);
+    assert_non_null(rx->items[second].copy);
+    assert_int_equal(rx->items[second].size, DATAGRAM_SIZE - 3);
+    assert_ptr_equal(rx->items[third].data, w.payload);
+    assert_int_equal(rx->items[w.conns[1].rx_last].next, SE_RX_NONE);
+    se_rx_deliver(w.shard);
+    assert_int_equal(arrived(0) - before[0], 2);
+    assert_int_equal(arrived(1) - before[1], 4);
+    assert_int_equal(rx->held_count, 0);
+    assert_int_equal(w.shard->copies.small.used_count, 0);
+    assert_false(se_shard_has_leftovers(w.shard));
+}
+
+static void without_memory_to_wait_handshakes_go_on(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {1, 0};
+    uint64_t before = arrived(1);
+    make_handshake();
+    assert_true(se_memory_charge(&w.shard->memory, 1 << 20)); /* all of it */
+    take(who, 2);
+    se_rx_deliver(w.shard);
+    assert_true(w.shard->rx.is_put_off);
+    assert_int_equal(arrived(1) - before, 1);
+    assert_int_equal(w.shard->rx.held_count, 0);
+    se_memory_refund(&w.shard->memory, 1 << 20);
+}
+
+static void what_waits_for_a_connection_goes_with_it(void **state)
+{
+    (void)state;
+    static const uint8_t who[] = {1, 0, 1};
+    uint64_t before = arrived(1);
+    make_handshake();
+    take(who, 3);
+    se_rx_deliver(w.shard);
+    assert_int_equal(w.shard->rx.held_count, 2);
+    se_held_forget(&w.shard->rx, &w.conns[0]);
+    assert_int_equal(w.shard->rx.held_count, 2);
+    se_held_forget(&w.shard->rx, &w.conns[1]);
+    assert_int_equal(w.shard->rx.held_count, 0);
+    assert_int_equal(w.shard->copies.small.used_count, 0);
+    se_rx_deliver(w.shard);
+    assert_int_equal(arrived(1) - before, 0);
+}
+
 #define RX_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -472,6 +558,9 @@ int main(void)
         RX_TEST(tombstones_get_what_is_for_them_and_for_no_connection),
         RX_TEST(a_timer_that_is_held_waits_for_one_more_look),
         RX_TEST(what_has_no_header_is_counted_and_dropped),
+        RX_TEST(handshakes_wait_for_a_turn_without_requests),
+        RX_TEST(without_memory_to_wait_handshakes_go_on),
+        RX_TEST(what_waits_for_a_connection_goes_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
