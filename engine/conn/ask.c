@@ -115,6 +115,7 @@ static int go_on(struct spate_conn *conn, int result)
 {
     if (result != 0)
         return result;
+    se_shard_catch_up(conn->shard);
     sp_conn_resume_tls(conn->proto, conn->shard->now_ns);
     se_conn_touch(conn);
     return 0;

@@ -49,6 +49,7 @@ bool spate_conn_is_server(const struct spate_conn *conn)
 void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reason)
 {
     size_t size = reason != NULL ? strnlen(reason, SP_REASON_SIZE_MAX) : 0;
+    se_shard_catch_up(conn->shard); /* the closing period begins here [RFC9000 10.2] */
     sp_conn_close(conn->proto, error & SB_VARINT_MAX, reason, size, conn->shard->now_ns);
     se_conn_touch(conn);
 }
@@ -57,6 +58,7 @@ int spate_conn_set_rate_limit(struct spate_conn *conn, uint64_t bytes_per_s)
 {
     if (!se_config_is_rate(bytes_per_s))
         return -EINVAL;
+    se_shard_catch_up(conn->shard);
     sp_conn_set_rate_limit(conn->proto, bytes_per_s, conn->shard->now_ns);
     se_conn_touch(conn);
     return 0;
@@ -155,7 +157,7 @@ int spate_conn_migrate(struct spate_conn *conn, const struct sockaddr *local, so
     if (result != 0)
         return result;
     const struct sp_path to = {.local = port->local, .remote = conn->remote, .socket = port->index};
-    shard->now_ns = se_shard_clock_ns(shard); /* the last turn may be long ago */
+    se_shard_catch_up(shard);
     result = errno_of(sp_conn_migrate(conn->proto, &to, shard->now_ns));
     if (result != 0) {
         se_error_set(error, "the connection cannot move now: %s", strerrordesc_np(-result));

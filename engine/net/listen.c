@@ -152,7 +152,7 @@ int se_connect(struct spate_shard *shard, const struct spate_connect_options *op
     }
 
     /* Its timers start here, not where the last turn ended. */
-    shard->now_ns = se_shard_clock_ns(shard);
+    se_shard_catch_up(shard);
     struct se_port *port;
     result = se_port_for_client(shard, &peer, options->socket_group, &port, error);
     if (result != 0)

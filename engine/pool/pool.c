@@ -332,6 +332,8 @@ void spate_pool_report(struct spate_conn *conn, bool is_success)
     if (handle == NULL)
         return;
     struct spate_pool *pool = pool_of(handle->member);
+    if (!is_success)
+        se_shard_catch_up(pool->shard); /* the breaker opens here */
     se_pool_report(handle->member, is_success, pool->shard->now_ns);
     arm(pool);
 }

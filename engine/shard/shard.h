@@ -241,6 +241,15 @@ static inline uint64_t se_shard_clock_ns(const struct spate_shard *shard)
     return SB_UNLIKELY(shard->hosted.now_ns != 0) ? shard->hosted.now_ns : se_clock_now_ns();
 }
 
+/* Brings the time up to date, in a call of the application that begins a period: between two turns
+ * it may come long after the last one.  Within a turn the turn's own time holds.  Not for calls per
+ * packet or per stream. */
+static inline void se_shard_catch_up(struct spate_shard *shard)
+{
+    if (!shard->is_in_turn)
+        shard->now_ns = se_shard_clock_ns(shard);
+}
+
 /* Runs a turn, on the thread that owns the shard: see spate_shard_turn(). */
 SB_MUST_USE int se_shard_turn(struct spate_shard *shard, uint64_t wait_ns);
 

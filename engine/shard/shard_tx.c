@@ -450,6 +450,7 @@ int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)
 {
     if (!se_config_is_rate(bytes_per_s))
         return -EINVAL;
+    se_shard_catch_up(shard);
     se_limit_set(&shard->limit, bytes_per_s, shard->now_ns);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "test/support/spate_world.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static void run(struct pw *w, struct pw_relay *relay)
 {
@@ -236,6 +237,24 @@ static void a_listener_that_closes_still_answers_late_packets(void **state)
                      0);
 }
 
+/* The closing period is three PTO from the call on, with an ACK delay of 25 ms in each, however
+ * long ago the last turn was.  [RFC9000 10.2] */
+static void the_closing_period_begins_with_the_call(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(NULL);
+    struct spate_conn *conn = pw_connected(w);
+    pw_for(w, 50000000); /* until the handshake is confirmed and nothing is in flight */
+    usleep(1500000);
+    uint64_t start_ns = pw_now_ns();
+    spate_conn_close(conn, 6, "after a pause");
+    until_gone(w, NULL, &w->client);
+    until_drained(w, NULL, &w->client);
+    assert_true(pw_now_ns() - start_ns >= 50000000);
+    until(w, NULL, &w->server.closed_count, 1);
+    assert_int_equal(w->server.close.error, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +264,7 @@ int main(void)
         QT_TEST(owned, failed_handshakes_keep_nobody_out),
         QT_TEST(owned, slices_outlive_their_connection),
         QT_TEST(owned, a_listener_that_closes_still_answers_late_packets),
+        QT_TEST(owned, the_closing_period_begins_with_the_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
