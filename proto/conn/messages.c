@@ -17,32 +17,14 @@
  * short, a connection that holds more than its share receives none. */
 
 #include "proto/base/assert.h"
+#include "proto/base/steps.h"
 #include "proto/base/time.h"
 #include "proto/conn/message.h"
+#include "proto/conn/message_list.h"
 #include "proto/conn/trace.h"
 
 /* Events of messages in a row while streams have events, and the other way round. */
 #define EVENTS_PER_TURN 16
-
-/* ---- Lists ---- */
-
-static void append(struct sp_message_list *list, struct sp_message *message)
-{
-    message->next = NULL;
-    if (list->first == NULL)
-        list->first = message;
-    else
-        list->last->next = message;
-    list->last = message;
-}
-
-static struct sp_message *pop(struct sp_message_list *list)
-{
-    struct sp_message *message = list->first;
-    if (message != NULL)
-        list->first = message->next;
-    return message;
-}
 
 static void free_message(struct sp_messages *state, struct sp_message *message)
 {
@@ -127,7 +109,7 @@ static void enqueue(struct sp_messages *state, struct sp_message *message)
         state->is_sorted &= message->deadline_ns >= state->out.last->deadline_ns;
     }
     state->expire_at_ns = sb_time_min(state->expire_at_ns, message->deadline_ns);
-    append(&state->out, message);
+    sp_message_append(&state->out, message);
     state->out_count++;
     state->out_bytes += message->size;
 }
@@ -189,7 +171,7 @@ static void uncount(struct sp_conn *conn, const struct sp_message *message)
 
 static struct sp_message *dequeue(struct sp_conn *conn)
 {
-    struct sp_message *message = pop(&conn->messages->out);
+    struct sp_message *message = sp_message_pop(&conn->messages->out);
     SB_ASSERT(message != NULL);
     uncount(conn, message);
     return message;
@@ -201,7 +183,7 @@ static void settle(struct sp_messages *state, struct sp_message *message, enum s
     if (message->is_silent)
         free_message(state, message);
     else
-        append(&state->done, message);
+        sp_message_append(&state->done, message);
 }
 
 static void expire(struct sp_conn *conn, struct sp_message *message)
@@ -259,7 +241,7 @@ void sp_conn_expire_messages(struct sp_conn *conn, uint64_t now_ns)
             expire(conn, message);
         } else {
             state->expire_at_ns = sb_time_min(state->expire_at_ns, message->deadline_ns);
-            append(&state->out, message);
+            sp_message_append(&state->out, message);
         }
     }
 }
@@ -284,17 +266,28 @@ void sp_conn_messages_lost(struct sp_conn *conn, struct sp_message *first)
 
 /* ---- Receiving ---- */
 
-static void drop_oldest(struct sp_conn *conn)
+/* Uncounts a received message that has left the list. */
+static void uncount_received(struct sp_messages *state, const struct sp_message *message)
 {
-    struct sp_messages *state = conn->messages;
-    struct sp_message *message = pop(&state->in);
-    SB_ASSERT(message != NULL);
+    SB_ASSERT(state->in_count > 0 && state->in_bytes >= message->size);
     state->in_count--;
     state->in_bytes -= message->size;
     if (message->size >= SP_PAGE_SIZE)
         state->in_pinned_bytes -= message->size;
+}
+
+static void drop(struct sp_conn *conn, struct sp_message *message)
+{
+    uncount_received(conn->messages, message);
     conn->stats.messages_dropped++;
-    free_message(state, message);
+    free_message(conn->messages, message);
+}
+
+static void drop_oldest(struct sp_conn *conn)
+{
+    struct sp_message *message = sp_message_pop_oldest(&conn->messages->in);
+    SB_ASSERT(message != NULL);
+    drop(conn, message);
 }
 
 /* Returns whether the present page has room for `size` bytes, or a new one was begun.  The first
@@ -363,7 +356,7 @@ static bool keep_message(struct sp_conn *conn, const struct sp_frame_datagram *f
         sb_store_give(&state->store, message);
         return false;
     }
-    append(&state->in, message);
+    sp_message_add_received(&state->in, message);
     state->in_count++;
     state->in_bytes += message->size;
     if (message->size >= SP_PAGE_SIZE)
@@ -392,18 +385,10 @@ void sp_conn_take_messages_back(struct sp_conn *conn, uint32_t count)
 {
     struct sp_messages *state = conn->messages;
     /* Some may have made room for others already. */
-    uint32_t stay_count = state->in_count - SB_MIN(count, state->in_count);
-    struct sp_message_list all = state->in;
-    state->in = (struct sp_message_list){NULL, NULL};
-    for (struct sp_message *message; stay_count > 0; stay_count--) {
-        message = pop(&all);
-        append(&state->in, message);
+    for (; count > 0 && state->in.first != NULL; count--) {
+        SB_STEP();
+        drop(conn, sp_message_pop_newest(&state->in));
     }
-    struct sp_message_list stay = state->in;
-    state->in = all;
-    while (state->in.first != NULL)
-        drop_oldest(conn);
-    state->in = stay;
 }
 
 void sp_conn_messages_end_batch(struct sp_conn *conn)
@@ -438,7 +423,7 @@ static uint32_t take_results(struct sp_conn *conn)
         /* What an ended connection has not sent is not sent any more. */
         if (state->done.first == NULL && conn->state != SP_CONN_OPEN && state->out.first != NULL)
             settle(state, dequeue(conn), SP_MESSAGE_DROPPED);
-        struct sp_message *message = pop(&state->done);
+        struct sp_message *message = sp_message_pop(&state->done);
         if (message == NULL && (conn->state == SP_CONN_OPEN || state->out.first == NULL))
             break;
         if (message == NULL)
@@ -456,11 +441,8 @@ static uint32_t take_results(struct sp_conn *conn)
 static struct sb_slice hand_out(struct sp_conn *conn)
 {
     struct sp_messages *state = conn->messages;
-    struct sp_message *message = pop(&state->in);
-    state->in_count--;
-    state->in_bytes -= message->size;
-    if (message->size >= SP_PAGE_SIZE)
-        state->in_pinned_bytes -= message->size;
+    struct sp_message *message = sp_message_pop_oldest(&state->in);
+    uncount_received(state, message);
     state->handed_bytes += message->size;
     sp_conn_trace_message(conn, message->size, true);
     const struct sb_slice slice = {
@@ -525,7 +507,8 @@ bool sp_conn_drop_received_messages(struct sp_conn *conn, uint32_t *steps)
 
 static bool free_list(struct sp_messages *state, struct sp_message_list *list, uint32_t *steps)
 {
-    for (struct sp_message *message; *steps > 0 && (message = pop(list)) != NULL; *steps -= 1)
+    for (struct sp_message *message; *steps > 0 && (message = sp_message_pop(list)) != NULL;
+         *steps -= 1)
         free_message(state, message);
     return *steps > 0;
 }
@@ -572,11 +555,14 @@ void sp_conn_messages_check(const struct sp_conn *conn)
     SB_ASSERT(count == state->out_count && bytes == state->out_bytes);
     count = 0;
     bytes = 0;
-    for (const struct sp_message *m = state->in.first; m != NULL; m = m->next) {
+    const struct sp_message *before = NULL;
+    for (const struct sp_message *m = state->in.first; m != NULL; before = m, m = m->next) {
+        SB_ASSERT(m->before == before);
         count++;
         bytes += m->size;
     }
     SB_ASSERT(count == state->in_count && bytes == state->in_bytes);
+    SB_ASSERT(state->in.first == NULL || state->in.last == before);
     SB_ASSERT(state->in_count + state->out_count <= state->store.count);
     SB_ASSERT(state->in_pinned_bytes <= state->in_bytes);
 }

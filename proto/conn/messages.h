@@ -13,7 +13,10 @@ struct sp_message {
     struct sp_message *next;
     const uint8_t *data;
     struct sb_buffer *buffer; /* holds a reference; NULL: the memory is lent, or there is none */
-    uint64_t tag;
+    union {
+        uint64_t tag;              /* of one that we send */
+        struct sp_message *before; /* in the list `in`; NULL: it is the first */
+    };
     uint64_t deadline_ns;
     uint32_t size; /* of head and data */
     uint8_t fate;  /* enum sp_message_fate, once it is known */

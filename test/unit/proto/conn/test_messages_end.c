@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include "proto/base/steps.h"
 #include "test/support/message_world.h"
 
 QT_FIXTURE(message_world, message_world_deinit)
@@ -69,6 +70,32 @@ static void messages_of_a_dropped_packet_are_taken_back(void **state)
         assert_int_equal(message_world_server(world)->messages->in_bytes, 0);
         assert_int_equal(message_world_server(world)->messages->in_pinned_bytes, 0);
     }
+}
+
+/* However many wait: a peer would choose that otherwise, for each of its packets. */
+static void taking_back_costs_what_is_taken_back(void **state)
+{
+    enum { WAITING = 2000, COUNT = 3 };
+    struct message_world *world = *state;
+    message_world_connect_with(world, MESSAGES_MAX, 1 << 20);
+    for (uint32_t k = 0; k < WAITING; k++) {
+        assert_int_equal(message_world_send(world, SP_CLIENT, k % 7, k), SP_DONE);
+        if (k % 50 == 49)
+            carry_unseen(world);
+    }
+    struct sp_conn *server = message_world_server(world);
+    uint32_t waiting = server->messages->in_count; /* the congestion window ends it */
+    assert_true(waiting > WAITING / 2);
+    uint64_t before = SB_STEPS_COUNT();
+    for (uint32_t taken = 0; taken < waiting / 2; taken += COUNT)
+        sp_conn_take_messages_back(server, COUNT);
+    sp_conn_messages_check(server);
+    uint32_t stay = server->messages->in_count;
+    assert_int_equal(SB_STEPS_COUNT() - before, SB_STEPS_ARE_COUNTED ? waiting - stay : 0);
+    message_world_pull(world, SP_SERVER);
+    assert_int_equal(world->arrived_count, stay);
+    for (uint32_t k = 0; k < stay; k++)
+        assert_int_equal(world->sizes[k], k % 7);
 }
 
 /* A few bytes must not keep a receive buffer; from SP_PAGE_SIZE bytes on nothing is copied. */
@@ -289,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(message_world, the_oldest_message_gives_way),
         QT_TEST(message_world, messages_of_a_dropped_packet_are_taken_back),
+        QT_TEST(message_world, taking_back_costs_what_is_taken_back),
         QT_TEST(message_world, short_messages_do_not_keep_their_buffer),
         QT_TEST(message_world, without_memory_a_message_is_dropped_and_acknowledged),
         QT_TEST(message_world, a_connection_above_its_share_receives_no_messages),
