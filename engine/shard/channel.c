@@ -34,6 +34,13 @@ void se_channels_deinit(struct se_channels *channels)
     (void)pthread_mutex_destroy(&channels->lock);
 }
 
+/* Returns the channel of the lowest bit of `bits`, or NULL. */
+static struct spate_channel *first_of(const struct se_channels *channels, uint64_t bits)
+{
+    return atomic_load_explicit(&channels->channels[__builtin_ctzll(bits)],
+                                memory_order_acquire); /* C1 */
+}
+
 /* ---- Commands ---- */
 
 static int connect_conn(struct spate_channel *channel, const struct se_command *command,
@@ -224,7 +231,7 @@ static void finish(struct spate_channel *channel, int result)
     channels->unpublished &= ~channel->bit;
     channels->closing &= ~channel->bit;
     (void)pthread_mutex_lock(&channels->lock);
-    channels->channels[channel->index] = NULL;
+    atomic_store_explicit(&channels->channels[channel->index], NULL, memory_order_relaxed);
     channels->claimed &= ~channel->bit;
     (void)pthread_mutex_unlock(&channels->lock);
     se_spsc_publish(&channel->results);
@@ -322,7 +329,7 @@ void se_channels_end(struct spate_shard *shard, int error)
     uint64_t left = channels->claimed;
     (void)pthread_mutex_unlock(&channels->lock);
     for (; left != 0; left &= left - 1) {
-        struct spate_channel *channel = channels->channels[__builtin_ctzll(left)];
+        struct spate_channel *channel = first_of(channels, left);
         orphan_all(channel, false);
         finish(channel, error);
     }
@@ -352,12 +359,12 @@ static SB_NEVER_INLINE void run_all(struct spate_shard *shard)
     uint64_t left = atomic_exchange_explicit(&channels->pending, 0, memory_order_acq_rel); /* S1 */
     atomic_thread_fence(memory_order_seq_cst);
     for (; left != 0; left &= left - 1) {
-        struct spate_channel *channel = channels->channels[__builtin_ctzll(left)];
-        if (channel != NULL)      /* it may have ended meanwhile */
+        struct spate_channel *channel = first_of(channels, left);
+        if (channel != NULL)      /* it may have ended meanwhile, or be the next one there */
             run_channel(channel); /* S2 */
     }
     for (left = channels->closing; left != 0; left &= left - 1) {
-        struct spate_channel *channel = channels->channels[__builtin_ctzll(left)];
+        struct spate_channel *channel = first_of(channels, left);
         if (close_some(channel)) /* go on in the next turn, which does not wait */
             (void)atomic_fetch_or_explicit(&channels->pending, channel->bit, memory_order_relaxed);
     }
@@ -389,15 +396,15 @@ static SB_NEVER_INLINE void flush_all(struct spate_shard *shard)
 {
     struct se_channels *channels = &shard->channels;
     for (uint64_t left = channels->raised; left != 0; left &= left - 1)
-        drain_all(channels->channels[__builtin_ctzll(left)]);
+        drain_all(first_of(channels, left));
     for (uint64_t left = channels->unpublished; left != 0; left &= left - 1) {
-        struct spate_channel *channel = channels->channels[__builtin_ctzll(left)];
+        struct spate_channel *channel = first_of(channels, left);
         se_spsc_publish(&channel->results); /* S3 */
         ring_bell(channel);
     }
     channels->unpublished = 0;
     for (uint64_t left = channels->closing; left != 0; left &= left - 1) {
-        struct spate_channel *channel = channels->channels[__builtin_ctzll(left)];
+        struct spate_channel *channel = first_of(channels, left);
         if (has_ended(channel))
             finish(channel, 0);
     }

@@ -143,10 +143,13 @@ struct spate_channel {
 
 /* The channels of a shard. */
 struct se_channels {
-    pthread_mutex_t lock; /* guards `has_ended`, and changes of `claimed` and `channels` */
+    pthread_mutex_t lock; /* guards `has_ended` and `claimed`, and changes of `channels` */
     bool has_ended;
     uint64_t claimed; /* bit i: channels[i] is in use */
-    struct spate_channel *channels[SE_CHANNELS_MAX];
+    /* Atomic: the shard reads without the lock, and may look for a channel that has just ended
+     * while another thread puts a new one there.  P1: stored with release; C1: read with acquire.
+     */
+    _Atomic(struct spate_channel *) channels[SE_CHANNELS_MAX];
     /* The shard's thread. */
     uint64_t raised;      /* channels with connections in event_pending, and room */
     uint64_t unpublished; /* channels with results that their threads cannot see yet */

@@ -105,7 +105,8 @@ static int attach(struct spate_shard *shard, struct spate_channel *channel)
         channel->bit = UINT64_C(1) << channel->index;
         channel->shard = shard;
         channels->claimed |= channel->bit;
-        channels->channels[channel->index] = channel; /* the shard looks after a bit of `pending` */
+        atomic_store_explicit(&channels->channels[channel->index], channel,
+                              memory_order_release); /* P1 */
     }
     (void)pthread_mutex_unlock(&channels->lock);
     return result;
