@@ -30,8 +30,8 @@
 #include "proto/conn/path_cids.h"
 #include "proto/packet/build.h"
 
-/* PTOs for which packets are taken that come late by a path that was left: as long as a closed
- * connection waits for them.  [RFC9000 10.2] */
+/* PTOs for which packets are taken that come late by a path that was left, as long as a closed
+ * connection waits for them [RFC9000 10.2]; and by one that nothing has come of. */
 #define LATE_PTOS 3
 
 /* ---- The table ---- */
@@ -81,6 +81,11 @@ static void leave(struct sp_conn *conn, struct sp_conn_path *path)
     path->is_valid = !sp_conn_is_server(conn); /* the peer may come back, and proves it again */
     path->bytes_in = path->bytes_out = 0;
     sp_path_give_cid(conn, path, was_proven);
+}
+
+static uint64_t late_ns(const struct sp_conn_path *path, uint64_t now_ns)
+{
+    return sb_time_add(now_ns, LATE_PTOS * sp_rtt_pto_ns(&path->loss.rtt));
 }
 
 static struct sp_bbr *model_of(const struct sp_conn_path *path)
@@ -182,24 +187,21 @@ static uint32_t worth_of(const struct sp_conn *conn, const struct sp_conn_path *
     return sp_path_owns_cid(conn, path) ? 1 : 0;
 }
 
-/* Returns whether `path` gives way before `other`: one that is worth less, or was made first. */
-static bool goes_before(const struct sp_conn *conn, const struct sp_conn_path *path,
-                        const struct sp_conn_path *other)
-{
-    uint32_t worth = worth_of(conn, path), other_worth = worth_of(conn, other);
-    return worth != other_worth ? worth < other_worth : path->made_number < other->made_number;
-}
-
-/* Returns the index of a free place, SP_PATHS_MAX if there is none. */
+/* Returns the index of a free place, SP_PATHS_MAX if there is none.  The path that is worth least
+ * gives way, and of those the one that was made first. */
 static uint32_t make_place(struct sp_conn *conn)
 {
     struct sp_conn_path *first = NULL;
+    uint64_t least = UINT64_MAX;
     for (uint32_t i = 0; i < SP_PATHS_MAX; i++) {
         struct sp_conn_path *path = conn->paths[i];
         if (path == NULL)
             return i;
-        if (can_go(conn, path) && (first == NULL || goes_before(conn, path, first)))
+        uint64_t worth = (uint64_t)worth_of(conn, path) << 32 | path->made_number;
+        if (worth < least && can_go(conn, path)) {
             first = path;
+            least = worth;
+        }
     }
     if (first == NULL)
         return SP_PATHS_MAX;
@@ -255,19 +257,6 @@ static bool validate(struct sp_conn *conn, struct sp_conn_path *path, uint64_t n
 
 /* ---- Received ---- */
 
-bool sp_conn_may_come_by(const struct sp_conn *conn, const struct sp_path *path)
-{
-    if (sp_addr_equal(&path->remote, &conn->path->path.remote))
-        return true;
-    if (sp_conn_is_server(conn))
-        return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
-    /* [RFC9000 9] A server does not move. */
-    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
-        if (conn->paths[i] != NULL && sp_addr_equal(&conn->paths[i]->path.remote, &path->remote))
-            return true;
-    return false;
-}
-
 void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *where, size_t size)
 {
     struct sp_conn_path *path = conn->path;
@@ -284,7 +273,8 @@ void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *where, size
 }
 
 struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
-                                            const struct sp_datagram *datagram, uint32_t lcid)
+                                            const struct sp_datagram *datagram, uint32_t lcid,
+                                            uint64_t now_ns)
 {
     struct sp_conn_path *path = sp_conn_path_find(conn, &datagram->path);
     if (path != NULL || !sp_conn_is_server(conn) ||
@@ -298,6 +288,7 @@ struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
         return NULL;
     path->lcid = lcid;
     path->bytes_in = datagram->size;
+    path->left_until_ns = late_ns(conn->path, now_ns);
     conn->ids_changed = true; /* the host learns the socket */
     update(conn);
     return path;
@@ -346,9 +337,8 @@ static void settle(struct sp_conn *conn, uint64_t now_ns)
             continue;
         size_max = SB_MAX(size_max, path->pmtu.size_max);
         if (path->state == SP_PATH_PROVEN) {
-            uint64_t late_ns = LATE_PTOS * sp_rtt_pto_ns(&path->loss.rtt);
             leave(conn, path);
-            path->left_until_ns = sb_time_add(now_ns, late_ns);
+            path->left_until_ns = late_ns(path, now_ns);
         }
     }
     if (conn->path->pmtu.size_max < size_max)
@@ -505,8 +495,12 @@ bool sp_conn_paths_on_time(struct sp_conn *conn, uint64_t now_ns)
         if (path != NULL && path->validation != NULL &&
             !sp_validation_on_time(path->validation, now_ns))
             is_left &= fail(conn, path);
-        if (path != NULL && path->left_until_ns <= now_ns)
-            path->left_until_ns = 0;
+        if (path == NULL || path->left_until_ns > now_ns)
+            continue;
+        bool is_candidate = path->state == SP_PATH_CANDIDATE && path->left_until_ns != 0;
+        if (is_candidate && path->validation == NULL && path != conn->path)
+            leave(conn, path);
+        path->left_until_ns = 0;
     }
     sp_conn_paths_sweep(conn);
     return is_left;

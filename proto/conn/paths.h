@@ -24,16 +24,28 @@ static inline struct sp_conn_path *sp_conn_path_find(const struct sp_conn *conn,
 
 /* Returns whether a datagram that came by another path than the one in use may be of this
  * connection.  [RFC9000 9] */
-bool sp_conn_may_come_by(const struct sp_conn *conn, const struct sp_path *path);
+static inline bool sp_conn_may_come_by(const struct sp_conn *conn, const struct sp_path *path)
+{
+    if (sp_addr_equal(&path->remote, &conn->path->path.remote))
+        return true;
+    if (sp_conn_is_server(conn))
+        return conn->handshake_state >= SP_HANDSHAKE_CONFIRMED;
+    /* [RFC9000 9] A server does not move. */
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && sp_addr_equal(&conn->paths[i]->path.remote, &path->remote))
+            return true;
+    return false;
+}
 
 /* Counts a datagram of `size` bytes that came by `path`.  [RFC9000 8.1] */
 void sp_conn_path_credit(struct sp_conn *conn, const struct sp_path *path, size_t size);
 
 /* An authentic packet has arrived in `datagram`, with the CID `lcid` of ours.  Returns its path.  A
- * server makes one for an address that it does not know yet.  Returns NULL if the connection does
- * not follow there. */
+ * server makes one for an address that it does not know yet, which is left again if nothing comes
+ * of it.  Returns NULL if the connection does not follow there. */
 struct sp_conn_path *sp_conn_path_of_packet(struct sp_conn *conn,
-                                            const struct sp_datagram *datagram, uint32_t lcid);
+                                            const struct sp_datagram *datagram, uint32_t lcid,
+                                            uint64_t now_ns);
 
 /* The newest packet so far that is more than a probe came by `path`: a server sends there from now
  * on.  [RFC9000 9.2, 9.3] */

@@ -308,11 +308,12 @@ static SB_NEVER_INLINE bool on_key_phase(struct sp_conn *conn, const struct sp_k
 }
 
 /* Returns the path of an authentic packet, or NULL. */
-static struct sp_conn_path *path_of(struct sp_conn *conn, const struct short_packet *packet)
+static struct sp_conn_path *path_of(struct sp_conn *conn, const struct short_packet *packet,
+                                    uint64_t now_ns)
 {
     if (SB_UNLIKELY(packet->is_foreign || conn->path_count > 1) &&
         !sp_path_equal(&packet->datagram->path, &conn->path->path))
-        return sp_conn_path_of_packet(conn, packet->datagram, packet->lcid);
+        return sp_conn_path_of_packet(conn, packet->datagram, packet->lcid, now_ns);
     conn->path->lcid = packet->lcid;
     return conn->path;
 }
@@ -352,7 +353,7 @@ static void receive_short(struct sp_conn *conn, const struct short_packet *recei
         .size = size,
         .placed = open->body != NULL ? frame : NULL,
         .datagram = received->datagram,
-        .path = path_of(conn, received),
+        .path = path_of(conn, received, now_ns),
         .key = key,
     };
     /* [RFC9000 17.3.1] */

@@ -35,7 +35,8 @@ struct sp_conn_path {
     bool is_preferred;      /* .. to the address that the server prefers */
     bool was_left;          /* while it was a candidate: the peer returned to another path */
     bool is_valid;          /* the peer's address proved itself: no amplification limit */
-    uint64_t left_until_ns; /* LEFT: not freed before; 0: it may be */
+    uint64_t left_until_ns; /* LEFT: not freed before; 0: it may be.  CANDIDATE: left then, if
+                               nothing validates it */
     uint64_t bytes_in;      /* counted until it is valid. [RFC9000 8.1] */
     uint64_t bytes_out;
     uint8_t responses[SP_PATH_RESPONSES_MAX][SP_PATH_DATA_SIZE]; /* to send, once each */

@@ -397,6 +397,27 @@ static void challenges_from_many_addresses_take_no_more_than_the_table(void **st
     assert_int_equal(server->state, SP_CONN_OPEN);
 }
 
+/* A copy of an old packet makes a path that is neither used nor validated. */
+static void a_path_that_nothing_comes_of_is_forgotten(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *server = pair_conn(pair, SP_SERVER);
+    const struct sp_path before = path_of(pair, SP_SERVER), path = other_address(pair);
+    struct pair_packet packet;
+    for (int i = 0; i < 3; i++) {
+        pair_make(pair, SP_SERVER, SP_SPACE_APP, ping, sizeof(ping), PAIR_FAULT_NONE, &packet);
+        give_ping(pair, &before);
+        give(pair, SP_SERVER, packet.data, packet.size, &path);
+        assert_true(server_is_at(pair, &before));
+        assert_true(sp_conn_deadline_ns(server) <= pair->now_ns + SB_S);
+        forget_left(pair, SP_SERVER);
+        assert_int_equal(server->path_count, 1);
+    }
+}
+
+/* [RFC9000 9.2, 9.5] */
 /* ---- A client moves ---- */
 
 static struct sp_path moved_client(const struct conn_pair *pair)
@@ -407,7 +428,6 @@ static struct sp_path moved_client(const struct conn_pair *pair)
     return path;
 }
 
-/* [RFC9000 9.2, 9.5] */
 static void a_client_moves_with_another_cid_once_the_new_path_is_proven(void **state)
 {
     struct conn_pair *pair = *state;
@@ -505,6 +525,7 @@ int main(void)
         QT_TEST(conn_pair, a_server_without_a_path_to_return_to_closes_in_silence),
         QT_TEST(conn_pair, no_path_uses_a_cid_that_was_retired),
         QT_TEST(conn_pair, challenges_from_many_addresses_take_no_more_than_the_table),
+        QT_TEST(conn_pair, a_path_that_nothing_comes_of_is_forgotten),
         QT_TEST(conn_pair, a_client_moves_with_another_cid_once_the_new_path_is_proven),
         QT_TEST(conn_pair, a_client_may_go_back_at_once),
         QT_TEST(conn_pair, a_client_stays_where_it_is_if_the_new_path_does_not_work),
