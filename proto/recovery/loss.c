@@ -374,8 +374,10 @@ static SB_NEVER_INLINE void detect_from(struct sp_loss *loss, struct sp_loss_spa
     };
     sp_cc_on_lost(&loss->path->cc, &lost); /* [RFC9000 13.3] */
     loss->persistent_count += lost.is_persistent;
-    if (lost.is_persistent)
+    if (lost.is_persistent) {
+        sp_rtt_forget_min(&loss->path->rtt);
         sp_reorder_on_final(reorder, now_ns);
+    }
 }
 
 static void detect(struct sp_loss *loss, struct sp_loss_space *space, uint64_t now_ns,

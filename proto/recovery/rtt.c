@@ -52,6 +52,12 @@ void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay
     rtt->smoothed_ns = (7 * rtt->smoothed_ns + adjusted_ns) / 8;
 }
 
+void sp_rtt_forget_min(struct sp_rtt *rtt)
+{
+    SB_ASSERT(sp_rtt_has_sample(rtt));
+    rtt->min_ns = rtt->latest_ns;
+}
+
 uint64_t sp_rtt_pto_ns(const struct sp_rtt *rtt)
 {
     return rtt->smoothed_ns + SB_MAX(4 * rtt->variance_ns, SP_RTT_GRANULARITY_NS);

@@ -34,6 +34,10 @@ static inline bool sp_rtt_has_sample(const struct sp_rtt *rtt)
 void sp_rtt_on_sample(struct sp_rtt *rtt, uint64_t latest_ns, uint64_t ack_delay_ns,
                       uint64_t now_ns);
 
+/* Persistent congestion was established: the way may be another one, so the minimum begins again
+ * with the newest sample.  [RFC9002 5.2] */
+void sp_rtt_forget_min(struct sp_rtt *rtt);
+
 /* smoothed + max(4 * variance, granularity), without the ack delay.  [RFC9002 6.2.1] */
 uint64_t sp_rtt_pto_ns(const struct sp_rtt *rtt);
 

@@ -316,8 +316,8 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
         bool is_sampled;
         bool want;
     } samples[] = {
-        {"long enough", 207, 0, true, true},
-        {"just too short", 206, 0, true, false},
+        {"long enough", 291, 0, true, true},
+        {"just too short", 290, 0, true, false},
         {"interrupted by an acknowledgment", 300, 3, true, false},
         {"long enough behind an acknowledgment", 400, 1, true, true},
         {"sent before the first sample", 2000, 0, false, false},
@@ -341,8 +341,11 @@ static void persistent_congestion_takes_a_long_run_of_losses(void **state)
             (void)sp_sent_settle(&space->sent, samples[i].acked, SP_SENT_SKIPPED);
         }
         print_message("    %s\n", samples[i].what);
-        assert_non_null(loss_world_ack(world, 6, 8, at_ns + LOSS_RTT_NS).lost);
+        assert_non_null(loss_world_ack(world, 6, 8, at_ns + 2 * LOSS_RTT_NS).lost);
         assert_int_equal(world->loss.persistent_count, samples[i].want);
+        if (samples[i].is_sampled) /* [RFC9002 5.2] the newest sample counts after it */
+            assert_int_equal(world->loss.path->rtt.min_ns,
+                             samples[i].want ? 2 * LOSS_RTT_NS : LOSS_RTT_NS);
         assert_int_equal(world->loss.path->cc.cwnd_bytes == 2400, samples[i].want);
     }
 }
