@@ -55,6 +55,7 @@ void sc_strikes_destroy(struct sc_strikes *strikes)
     if (strikes == NULL)
         return;
     CRYPTO_THREAD_lock_free(strikes->lock);
+    OPENSSL_cleanse(strikes->secret, sizeof(strikes->secret));
     OPENSSL_free(strikes);
 }
 

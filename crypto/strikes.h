@@ -21,7 +21,7 @@ enum { SC_STRIKES_WINDOW_S = 12 };
 /* Makes a register for `count_max` ClientHellos within the window, 16 bytes each.  `now_s`: of the
  * wall clock.  Returns NULL without memory. */
 struct sc_strikes *sc_strikes_create(size_t count_max, uint64_t now_s);
-void sc_strikes_destroy(struct sc_strikes *strikes); /* NULL is accepted */
+void sc_strikes_destroy(struct sc_strikes *strikes); /* wipes; NULL is accepted */
 
 /* Records a ClientHello by its random.  Returns true if it is certain that it was not seen before:
  * false also where there is no room, and for tickets of others from before the register in its
