@@ -149,14 +149,12 @@ static void op_look(void *context, void *handle, struct se_member_load *ret)
 {
     (void)context;
     const struct spate_conn *conn = ((struct handle *)handle)->conn;
-    struct sp_stats stats;
-    sp_conn_stats(conn->proto, &stats);
     *ret = (struct se_member_load){
         .is_open = !sp_conn_is_closed(conn->proto),
         .streams = sp_conn_stream_count(conn->proto),
-        .rtt_ns = stats.rtt_smoothed_ns,
-        .packets_in = stats.packets_in,
-        .in_flight_bytes = stats.in_flight_bytes,
+        .rtt_ns = sp_conn_rtt_ns(conn->proto),
+        .packets_in = sp_conn_packets_in(conn->proto),
+        .in_flight_bytes = sp_conn_flight(conn->proto).bytes,
     };
 }
 

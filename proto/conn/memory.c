@@ -39,6 +39,11 @@ uint64_t sp_conn_rtt_ns(const struct sp_conn *conn)
     return conn->loss.path->rtt.smoothed_ns;
 }
 
+uint64_t sp_conn_packets_in(const struct sp_conn *conn)
+{
+    return conn->stats.packets_in;
+}
+
 uint64_t sp_conn_memory_bytes(const struct sp_conn *conn)
 {
     const struct sp_stores *stores = &conn->stores;

@@ -46,4 +46,9 @@ static inline void sp_stats_add(struct sp_stats *sum, const struct sp_stats *sta
     SPATE_CONN_STATS(SP_STATS_ADD)
 }
 
+struct sp_conn;
+
+/* Returns the counter packets_in alone.  sp_conn_stats() copies all. */
+uint64_t sp_conn_packets_in(const struct sp_conn *conn);
+
 #endif
