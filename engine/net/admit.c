@@ -55,6 +55,12 @@ void se_admit_init(struct se_admit *admit)
     se_bucket_init(&admit->retries, RETRIES_PER_SECOND, RETRIES_AT_ONCE);
 }
 
+/* Takes a token for an answer.  One that finds no slot costs none, and nobody makes it. */
+static bool may_answer(struct spate_shard *shard, struct se_bucket *bucket)
+{
+    return se_shard_has_stray_slot(shard) && se_bucket_take(bucket, shard->now_ns);
+}
+
 /* Returns whether the answer leaves. */
 static bool answer(const struct se_unmatched *unmatched, const struct sb_writer *w)
 {
@@ -146,7 +152,7 @@ static void refuse(const struct se_unmatched *unmatched, enum sp_err error)
 static struct spate_conn *turn_away(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     shard->counts.own.conns_refused++;
-    if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+    if (may_answer(shard, &shard->admit.answers))
         refuse(unmatched, SP_ERR_CONNECTION_REFUSED);
     return NULL;
 }
@@ -198,7 +204,7 @@ static bool has_place(struct spate_shard *shard, const struct se_unmatched *unma
         evict(shard, victim);
         return true;
     case SE_ADMISSION_RETRY:
-        if (se_bucket_take(&shard->admit.retries, shard->now_ns))
+        if (may_answer(shard, &shard->admit.retries))
             retry(shard, unmatched);
         return false;
     case SE_ADMISSION_DROP:
@@ -233,7 +239,7 @@ static bool read_token(struct spate_shard *shard, const struct se_unmatched *unm
         break;
     }
     shard->counts.own.tokens_refused++;
-    if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+    if (may_answer(shard, &shard->admit.answers))
         refuse(unmatched, SP_ERR_INVALID_TOKEN);
     return false;
 }
@@ -299,12 +305,12 @@ struct spate_conn *se_admit(struct spate_shard *shard, const struct se_unmatched
     case SP_UNMATCHED_ACCEPT:
         return admit(shard, unmatched);
     case SP_UNMATCHED_NEGOTIATE:
-        if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+        if (may_answer(shard, &shard->admit.answers))
             negotiate(shard, unmatched);
         return NULL;
     case SP_UNMATCHED_RESET:
         shard->counts.own.unroutable++;
-        if (se_bucket_take(&shard->admit.answers, shard->now_ns))
+        if (may_answer(shard, &shard->admit.answers))
             reset(shard, unmatched);
         return NULL;
     case SP_UNMATCHED_DROP:

@@ -301,6 +301,8 @@ void se_shard_calibrate(struct spate_shard *shard);
  * packets than there are slots, and connections send in the next. */
 bool se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
                          size_t size);
+/* Returns whether a slot is left for such a datagram. */
+bool se_shard_has_stray_slot(const struct spate_shard *shard);
 
 /* Handles the completion of a train. */
 void se_shard_on_sent(struct spate_shard *shard, const struct su_sent *sent);

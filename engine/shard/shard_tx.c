@@ -455,16 +455,21 @@ int spate_shard_set_rate_limit(struct spate_shard *shard, uint64_t bytes_per_s)
     return 0;
 }
 
+bool se_shard_has_stray_slot(const struct spate_shard *shard)
+{
+    return shard->strays_sending < SB_MAX(shard->send.slot_count / 2, 1u) &&
+           su_send_free_count(&shard->send) > 0;
+}
+
 bool se_shard_send_stray(struct se_port *port, const struct sp_path *path, const uint8_t *data,
                          size_t size)
 {
     struct spate_shard *shard = port->shard;
     SB_ASSERT(size > 0 && size <= SU_TRAIN_SIZE_MAX);
-    if (shard->strays_sending >= SB_MAX(shard->send.slot_count / 2, 1u))
+    if (!se_shard_has_stray_slot(shard))
         return false;
     struct su_send_slot *slot = su_send_take(&shard->send);
-    if (slot == NULL)
-        return false;
+    SB_ASSERT(slot != NULL);
     memcpy(slot->data, data, size);
     const struct sp_train train = {.size = size, .segment_size = size, .path = *path};
     if (!commit(port, slot, &train, tag_of(port, NO_INDEX, 0))) {

@@ -175,6 +175,23 @@ static void answers_that_find_no_slot_do_not_count_as_sent(void **state)
     assert_int_equal(pw_stats(&w->server).stateless_resets, got);
 }
 
+/* A burst that finds no slots must not use up the answers of those who ask after it. */
+static void answers_that_find_no_slot_take_no_token(void **state)
+{
+    (void)state;
+    enum { AT_ONCE = 64, ROUNDS = 5, LATER = 20 };
+    struct pw *w = pw_create(&(struct pw_config){.server = few_slots});
+    int fd = stranger_of(w);
+    uint8_t data[PW_DATAGRAM_MAX];
+    uint8_t answer[PW_DATAGRAM_MAX];
+    size_t size = long_header(data, 0xbabababa, 1200);
+    uint32_t got = 0;
+    for (uint32_t i = 0; i < ROUNDS && got + LATER <= 80; i++)
+        got += ask_at_once(w, fd, data, size, AT_ONCE);
+    for (uint32_t i = 0; i < LATER; i++)
+        assert_true(ask(w, fd, data, size, answer) > 0);
+}
+
 static void initials_that_begin_nothing_are_dropped(void **state)
 {
     (void)state;
@@ -257,6 +274,7 @@ int main(void)
         QT_TEST(owned, a_short_packet_for_nobody_is_answered_with_a_smaller_reset),
         QT_TEST(owned, answers_to_strangers_are_rationed),
         QT_TEST(owned, answers_that_find_no_slot_do_not_count_as_sent),
+        QT_TEST(owned, answers_that_find_no_slot_take_no_token),
         QT_TEST(owned, initials_that_begin_nothing_are_dropped),
         QT_TEST(owned, a_client_learns_that_the_server_has_forgotten_it),
     };
