@@ -233,6 +233,11 @@ int su_recv_take(struct su_recv *recv, const struct su_completion *completion,
         sb_buffer_unref(&slot->buffer);
         return 0;
     }
+    bool was_ended = (completion->flags & IORING_CQE_F_MORE) == 0;
+    if (SB_UNLIKELY(was_ended && received.size == 0 && !recv->has_met_empty)) {
+        recv->has_met_empty = true;
+        su_socket_refuse_empty(recv->socket);
+    }
     received.buffer = &slot->buffer;
     recv->counts.receives++;
     recv->counts.bytes += received.size;

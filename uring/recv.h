@@ -25,7 +25,8 @@
  * The multishot ends with each completion that lacks F_MORE.  With -ENOBUFS it ended because no
  * slot was provided.  Nothing is lost by that: the datagrams wait in the socket, and su_recv_rearm
  * arms the multishot again as soon as a slot is free.  Only `kernel_drops` of su_recv_counts
- * counts lost datagrams. */
+ * counts lost datagrams.  An empty datagram ends it as well: from the first one on the socket
+ * refuses them, because each would cost a turn and a multishot. */
 
 /* One GRO buffer, or a single datagram. */
 struct su_received {
@@ -78,6 +79,7 @@ struct su_recv {
     bool is_wanted;              /* between start and stop */
     bool is_cancelled;           /* its cancellation was queued */
     bool is_starved;             /* the last one ended with -ENOBUFS */
+    bool has_met_empty;          /* one ended with an empty datagram */
     uint32_t dropped_count_seen; /* the last SO_RXQ_OVFL */
     struct su_recv_counts counts;
 };

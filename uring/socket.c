@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/udp.h>
 #include <unistd.h>
 
@@ -159,6 +160,21 @@ uint32_t su_socket_discard(int fd, uint32_t count_max)
     while (count < count_max && recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) >= 0)
         count++;
     return count;
+}
+
+/* The filter sees the datagram with the header of UDP, and returns how much of it is kept. */
+void su_socket_refuse_empty(const struct su_socket *socket)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, sizeof(struct udphdr), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    const struct sock_fprog program = {.len = SB_COUNT(code), .filter = code};
+    socklen_t size = 0; /* of the filter that it has, in instructions */
+    if (getsockopt(socket->fd, SOL_SOCKET, SO_GET_FILTER, NULL, &size) == 0 && size == 0)
+        (void)setsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 /* Takes a duplicate of the socket that `config` names, and sets what `config` leaves open. */

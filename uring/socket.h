@@ -82,6 +82,11 @@ SB_MUST_USE int su_socket_inspect(int fd, struct su_socket_facts *ret, const cha
  * many there were.  Threads: any. */
 uint32_t su_socket_discard(int fd, uint32_t count_max);
 
+/* Has the kernel drop empty datagrams from now on; those that wait already stay.  It does nothing
+ * if the socket has a filter of somebody else.  With a filter the kernel verifies the checksum of a
+ * datagram before it is queued, where the network card has not.  Threads: any. */
+void su_socket_refuse_empty(const struct su_socket *socket);
+
 /* Puts the socket into the ring's file table.  0 or as su_ring_file_add.
  * Threads: as su_ring_file_add. */
 SB_MUST_USE int su_socket_attach(struct su_socket *socket, struct su_ring *ring);

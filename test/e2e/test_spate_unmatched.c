@@ -4,6 +4,7 @@
 
 #include "test/support/spate_world.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -192,6 +193,39 @@ static void answers_that_find_no_slot_take_no_token(void **state)
         assert_true(ask(w, fd, data, size, answer) > 0);
 }
 
+/* Sends `count` datagrams of `size` bytes and runs the server until it has worked them off, which a
+ * last one shows.  Returns how many turns it needed. */
+static uint64_t turns_for(struct pw *w, int fd, size_t size, uint32_t count)
+{
+    static const uint8_t data[10];
+    struct spate_shard_stats before = pw_stats(&w->server);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(send(fd, data, size, 0), size);
+    assert_int_equal(send(fd, data, sizeof(data), 0), sizeof(data));
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    struct spate_shard_stats now = before;
+    while (now.bytes_in < before.bytes_in + size * count + sizeof(data) && pw_now_ns() < end_ns) {
+        pw_wait(&w->server, 0);
+        now = pw_stats(&w->server);
+    }
+    return now.turns - before.turns;
+}
+
+/* The first one ends the receive operation of io_uring, as each would. */
+static void empty_datagrams_cost_no_turn_each(void **state)
+{
+    (void)state;
+    enum { COUNT = 1000 };
+    struct pw *w = pw_create(NULL);
+    int fd = stranger_of(w);
+    (void)turns_for(w, fd, 0, 1);
+    uint64_t others = turns_for(w, fd, 1, COUNT);
+    uint64_t turns = turns_for(w, fd, 0, COUNT);
+    print_message("    %" PRIu64 " turns for %d empty ones, %" PRIu64 " for others\n", turns, COUNT,
+                  others);
+    assert_true(turns <= COUNT / 4);
+}
+
 static void initials_that_begin_nothing_are_dropped(void **state)
 {
     (void)state;
@@ -275,6 +309,7 @@ int main(void)
         QT_TEST(owned, answers_to_strangers_are_rationed),
         QT_TEST(owned, answers_that_find_no_slot_do_not_count_as_sent),
         QT_TEST(owned, answers_that_find_no_slot_take_no_token),
+        QT_TEST(owned, empty_datagrams_cost_no_turn_each),
         QT_TEST(owned, initials_that_begin_nothing_are_dropped),
         QT_TEST(owned, a_client_learns_that_the_server_has_forgotten_it),
     };

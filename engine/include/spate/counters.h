@@ -34,7 +34,7 @@
     X(RECEIVE, receive_enobufs)     /* receives that found no free slot; no datagram is lost */ \
     X(RECEIVE, receive_rearms)      /* multishot receives that had to be started again */ \
     X(RECEIVE, receive_truncated)   /* datagrams larger than a slot, dropped */ \
-    X(RECEIVE, kernel_drops)        /* datagrams lost to a full socket buffer (SO_RXQ_OVFL) */ \
+    X(RECEIVE, kernel_drops)        /* datagrams lost to a full socket buffer, and empty ones */ \
     X(SHARD, datagrams_copied)      /* copied out of a slot because few slots were free */ \
     X(SHARD, receive_dropped)       /* not copied for lack of memory: stream bytes dropped */ \
     X(SHARD, unroutable)            /* datagrams for no connection, dropped */ \
