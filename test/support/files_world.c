@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 struct files_world *w;
+static uint64_t kept_all;
 
 /* ---- The library ---- */
 
@@ -142,6 +143,7 @@ int files_world_set_up(void **state)
     assert_true(w->root >= 0);
     files_server_init(&w->server, NULL, w->root);
     w->server.writable = "";
+    kept_all = w->server.kept_left;
     for (int i = 0; i < CONNS_MAX; i++)
         w->conns[i].alpn = FILES_ALPN_SHA256;
     for (int i = 0; i < CONNS_MAX; i++)
@@ -203,11 +205,13 @@ int files_world_tear_down(void **state)
     }
     uint64_t left = w->server.core.memory_left;
     uint64_t all = w->server.core.memory_max;
+    uint64_t kept_left = w->server.kept_left;
     files_server_deinit(&w->server);
     (void)close(w->root);
     (void)nftw(w->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(w);
     assert_int_equal(left, all);
+    assert_int_equal(kept_left, kept_all);
     return 0;
 }
 

@@ -167,6 +167,86 @@ static void requests_are_within_the_memory(void **state)
     assert_true(mallinfo2().uordblks - before < (2 * 4 << 20) + 8 * (64 << 10) + streams);
 }
 
+/* Begins to push a small file, and keeps its last byte back.  Returns whether the server takes it.
+ */
+static bool push_in_part(int conn)
+{
+    static uint8_t data[FILES_ITEM_SIZE_MAX + FILES_SMALL_MAX];
+    struct files_item item = {
+        .kind = FILES_FILE, .mode = 0644, .size = FILES_SMALL_MAX, .path = "part"};
+    item.piece_size = item.data_size = item.extents[0].size = item.size;
+    item.extent_count = 1;
+    struct world_stream *stream = files_world_open_stream(conn);
+    files_world_tell(stream, data, files_item_write(&item, data), false);
+    files_world_tell(stream, data, FILES_SMALL_MAX - 1, false);
+    const struct files_stream *own = stream->user;
+    assert_true(own->sink.in_data);
+    assert_true(!own->sink.is_refused || own->sink.refusal == FILES_BUSY);
+    return !own->sink.is_refused;
+}
+
+/* Begins a message of a request, or of what follows a key.  Returns whether the server waits for
+ * the rest of it. */
+static bool tell_in_part(struct world_stream *stream, enum files_type type)
+{
+    static const uint8_t key[FILES_KEY_SIZE];
+    uint8_t data[FILES_HEAD_SIZE + FILES_KEY_SIZE + FILES_HEAD_SIZE];
+    size_t size = 0;
+    if (type == FILES_ITEM) {
+        files_head_write(FILES_KEY, FILES_KEY_SIZE, data);
+        memcpy(data + FILES_HEAD_SIZE, key, sizeof(key));
+        size = FILES_HEAD_SIZE + FILES_KEY_SIZE;
+    }
+    files_head_write(type, FILES_BODY_MAX, data + size);
+    files_world_tell(stream, data, size + FILES_HEAD_SIZE, false);
+    assert_true(!stream->fin || stream->bytes[0] == FILES_END);
+    return !stream->fin;
+}
+
+/* What has come in part has left the window of its stream: that limits it no more. */
+static void what_has_come_in_part_is_within_a_limit(void **state)
+{
+    (void)state;
+    uint32_t count = 0;
+    uint64_t taken = w->server.kept_left - (16 << 20);
+    w->server.kept_left -= taken;
+    while (count < 64 && push_in_part(0))
+        count++;
+    assert_in_range(count, 10, 16); /* of 256 KiB: a quarter is for one */
+    assert_true(push_in_part(1));   /* the others have room */
+    files_world_close_stream(&w->streams[0]);
+    assert_true(push_in_part(0)); /* .. and so has who gives some back */
+    w->server.kept_left += taken;
+}
+
+static void messages_that_are_not_whole_are_within_a_limit(void **state)
+{
+    (void)state;
+    w->conns[0].alpn = w->conns[1].alpn = FILES_ALPN;
+    for (int i = 0; i < 64; i++)
+        (void)files_world_open_stream(0), (void)files_world_open_stream(1);
+    uint64_t taken = w->server.kept_left - (10 << 20);
+    w->server.kept_left -= taken;
+    for (uint32_t conn = 0; conn < 2; conn++) {
+        uint32_t count = 0;
+        while (count < 64 &&
+               tell_in_part(&w->streams[2 * count + conn], conn == 0 ? FILES_WANT : FILES_ITEM))
+            count++;
+        assert_in_range(count, 5, 40);
+    }
+    /* A stream for which there is no room is refused when it says something. */
+    uint64_t rest = w->server.kept_left;
+    w->server.kept_left = 0;
+    struct world_stream *stream = &w->streams[w->stream_count];
+    *stream = (struct world_stream){.conn = &w->conns[0], .id = 4 * (uint64_t)w->stream_count++};
+    files_world_hear(stream, SPATE_EVENT_STREAM_OPENED);
+    assert_null(stream->user);
+    files_world_tell(stream, "x", 1, true);
+    assert_true(stream->is_reset);
+    assert_int_equal(stream->error, FILES_BUSY);
+    w->server.kept_left = rest + taken;
+}
+
 static void probes_keep_few_parts_open(void **state)
 {
     (void)state;
@@ -201,6 +281,10 @@ int main(void)
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(requests_are_within_the_memory, files_world_set_up,
                                         files_world_tear_down),
+        cmocka_unit_test_setup_teardown(what_has_come_in_part_is_within_a_limit, files_world_set_up,
+                                        files_world_tear_down),
+        cmocka_unit_test_setup_teardown(messages_that_are_not_whole_are_within_a_limit,
+                                        files_world_set_up, files_world_tear_down),
         cmocka_unit_test_setup_teardown(probes_keep_few_parts_open, files_world_set_up,
                                         files_world_tear_down),
     };

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/spate/share.h"
-
 enum { RETRIED_MAX = 256 }; /* in one turn */
 
 void files_core_init(struct files_core *ret, uint64_t memory_max)

@@ -9,6 +9,7 @@
 #include <spate/spate.h>
 
 #include "tools/spate/files/hash.h"
+#include "tools/spate/files/share.h"
 #include "tools/spate/files/wire.h"
 #include "tools/spate/files/worker.h"
 
@@ -17,12 +18,6 @@ struct files_waiter {
     TAILQ_ENTRY(files_waiter) link;
     bool is_waiting;
     void (*go_on)(struct files_waiter *waiter);
-};
-
-/* What one connection of a server has of the memory. */
-struct files_share {
-    uint64_t held_bytes; /* of buffers */
-    uint64_t want_bytes; /* of what is asked for, which is not in held_bytes */
 };
 
 /* What all streams of one side share.  Invariant: the buffers that are lent to the library, and on

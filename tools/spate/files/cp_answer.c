@@ -170,7 +170,7 @@ void cp_stream_sink(struct cp_stream *stream)
                                            .on_message = on_result,
                                            .on_step = on_step};
     stream->has_sink = true;
-    files_sink_init(&stream->sink, &run->core, &run->beneath, run->conn, stream->id, &owner);
+    files_sink_init(&stream->sink, &run->core, &run->beneath, NULL, run->conn, stream->id, &owner);
 }
 
 /* ---- Answers ---- */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/files/inbox.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ROOM = FILES_HEAD_SIZE + FILES_BODY_MAX };
 
 /* Appends up to `wanted` bytes in all, and moves `*data` on. */
 static void fill(struct files_inbox *inbox, size_t wanted, const uint8_t **data, size_t *size)
@@ -15,6 +18,18 @@ static void fill(struct files_inbox *inbox, size_t wanted, const uint8_t **data,
     inbox->size += more;
     *data += more;
     *size -= more;
+}
+
+static bool make_room(struct files_inbox *inbox)
+{
+    if (inbox->data != NULL)
+        return true;
+    if (!files_share_keep(inbox->share, ROOM))
+        return false;
+    inbox->data = malloc(ROOM);
+    if (inbox->data == NULL)
+        files_share_forget(inbox->share, ROOM);
+    return inbox->data != NULL;
 }
 
 /* Returns the bytes of the message whose head is there, or FILES_HEAD_SIZE. */
@@ -39,10 +54,8 @@ int files_inbox_take(struct files_inbox *inbox, const uint8_t **data, size_t *si
         if (found != 0 || *size == 0)
             return found;
     }
-    if (inbox->data == NULL)
-        inbox->data = malloc(FILES_HEAD_SIZE + FILES_BODY_MAX);
-    if (inbox->data == NULL)
-        return -1;
+    if (!make_room(inbox))
+        return -ENOMEM;
     fill(inbox, FILES_HEAD_SIZE, data, size);
     int found = files_message_find(inbox->data, inbox->size, ret);
     if (found == 0 && inbox->size >= FILES_HEAD_SIZE) { /* its body is not too large */
@@ -61,6 +74,8 @@ bool files_inbox_is_partial(const struct files_inbox *inbox)
 
 void files_inbox_deinit(struct files_inbox *inbox)
 {
+    if (inbox->data != NULL)
+        files_share_forget(inbox->share, ROOM);
     free(inbox->data);
     inbox->data = NULL;
     inbox->size = 0;

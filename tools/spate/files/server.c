@@ -6,7 +6,7 @@
  *
  * Bounds: what is sent and what is asked for is in the memory of the core, of which a connection
  * has a share; a list is made as far ahead as LIST_LENT; a stream keeps one incomplete message and
- * one small file at most. */
+ * one small file at most, and all of them KEPT_MAX, of which a connection has a share, too. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,10 +18,11 @@
 enum { LIST_BUFFER = 60 << 10, LIST_LENT = 256 << 10, WANTS_MAX = 1024 };
 
 #define MEMORY_MAX (UINT64_C(128) << 20)
+#define KEPT_MAX   (UINT64_C(256) << 20) /* a hundred clients with 8 small files each on the way */
 
 void files_server_init(struct files_server *ret, struct spate_shard *shard, int root)
 {
-    *ret = (struct files_server){.writable = NULL};
+    *ret = (struct files_server){.kept_left = KEPT_MAX};
     LIST_INIT(&ret->targets);
     files_beneath_init(&ret->beneath, root);
     SLIST_INIT(&ret->blocks);
@@ -67,7 +68,7 @@ static struct files_session *session_take(struct files_server *server)
     }
     struct files_session *session = SLIST_FIRST(&server->unused);
     SLIST_REMOVE_HEAD(&server->unused, link);
-    *session = (struct files_session){.server = server};
+    *session = (struct files_session){.server = server, .share.kept_left = &server->kept_left};
     return session;
 }
 
@@ -94,9 +95,13 @@ void files_server_accept(struct files_server *server, struct spate_conn *conn)
 
 static void stream_create(struct files_session *session, uint64_t id)
 {
-    struct files_stream *stream = calloc(1, sizeof(*stream));
+    bool has_room = files_share_keep(&session->share, sizeof(struct files_stream));
+    struct files_stream *stream = has_room ? calloc(1, sizeof(*stream)) : NULL;
+    if (has_room && stream == NULL)
+        files_share_forget(&session->share, sizeof(*stream));
     if (stream == NULL)
         return; /* stays without a user: refused when it brings data */
+    stream->inbox.share = &session->share;
     stream->session = session;
     stream->id = id;
     LIST_INSERT_HEAD(&session->streams, stream, link);
@@ -113,6 +118,7 @@ static void stream_destroy(struct files_stream *stream)
     files_walk_destroy(stream->walk);
     files_inbox_deinit(&stream->inbox);
     LIST_REMOVE(stream, link);
+    files_share_forget(&stream->session->share, sizeof(*stream));
     free(stream);
 }
 
@@ -345,7 +351,7 @@ static void on_bytes(struct files_stream *stream, const uint8_t *data, size_t si
         if (found > 0)
             on_message(stream, &message, is_early);
         else
-            refuse(stream, FILES_BAD_MESSAGE);
+            refuse(stream, found == -ENOMEM ? FILES_BUSY : FILES_BAD_MESSAGE);
     }
     if (fin && (stream->mode == MODE_NEW ||
                 (stream->mode == MODE_PULL && files_inbox_is_partial(&stream->inbox))))

@@ -149,8 +149,8 @@ void files_push_begin(struct files_stream *stream)
                                            .on_step = on_step};
     stream->mode = MODE_PUSH;
     stream->has_sink = true;
-    files_sink_init(&stream->sink, &server->core, &server->beneath, stream->session->conn,
-                    stream->id, &owner);
+    files_sink_init(&stream->sink, &server->core, &server->beneath, &stream->session->share,
+                    stream->session->conn, stream->id, &owner);
 }
 
 void files_push_end(struct files_stream *stream)

@@ -21,12 +21,13 @@
 enum { LENT_SIZE = 256 << 10 };
 
 void files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
-                     struct spate_conn *conn, uint64_t stream_id,
+                     struct files_share *share, struct spate_conn *conn, uint64_t stream_id,
                      const struct files_sink_owner *owner)
 {
     memset(ret, 0, sizeof(*ret));
     ret->core = core;
     ret->beneath = beneath;
+    ret->share = ret->inbox.share = share;
     ret->conn = conn;
     ret->stream_id = stream_id;
     ret->owner = *owner;
@@ -68,6 +69,32 @@ static void give_up_blocks(struct files_sink *sink)
     sink->is_draining = was_draining;
 }
 
+/* Bytes of the item's data and digest. */
+static uint64_t whole(const struct files_sink *sink)
+{
+    uint64_t size = sink->item.data_size;
+    return size > 0 ? size + files_hash_size(&sink->hash) : 0;
+}
+
+/* Room for a small file of which a part has come. */
+static bool make_room(struct files_sink *sink)
+{
+    if (!files_share_keep(sink->share, whole(sink)))
+        return false;
+    sink->small = malloc(whole(sink));
+    if (sink->small == NULL)
+        files_share_forget(sink->share, whole(sink));
+    return sink->small != NULL;
+}
+
+static void drop_small(struct files_sink *sink)
+{
+    if (sink->small != NULL)
+        files_share_forget(sink->share, whole(sink));
+    free(sink->small);
+    sink->small = NULL;
+}
+
 void files_sink_deinit(struct files_sink *sink)
 {
     give_up_blocks(sink);
@@ -76,15 +103,13 @@ void files_sink_deinit(struct files_sink *sink)
         files_buffer_destroy(sink->core, sink->lent[i]);
     memset(sink->lent, 0, sizeof(sink->lent));
     files_inbox_deinit(&sink->inbox);
-    free(sink->small);
-    sink->small = NULL;
+    drop_small(sink);
     files_hash_deinit(&sink->hash);
 }
 
 static void end_item(struct files_sink *sink, enum files_status status)
 {
-    free(sink->small);
-    sink->small = NULL;
+    drop_small(sink);
     sink->in_data = false;
     sink->owner.on_item(sink->owner.user, &sink->item, sink->index++, status);
     leave_target(sink);
@@ -99,13 +124,6 @@ void files_sink_fail(struct files_sink *sink, enum files_status status)
         (void)spate_stream_stop(sink->conn, sink->stream_id, status);
     if (sink->in_data)
         end_item(sink, sink->is_refused ? sink->refusal : status);
-}
-
-/* Bytes of the item's data and digest. */
-static uint64_t whole(const struct files_sink *sink)
-{
-    uint64_t size = sink->item.data_size;
-    return size > 0 ? size + files_hash_size(&sink->hash) : 0;
 }
 
 /* ---- Small files ---- */
@@ -143,7 +161,7 @@ static void take_small(struct files_sink *sink, const uint8_t **data, size_t *si
         end_item(sink, place(sink, from));
         return;
     }
-    if (sink->small == NULL && (sink->small = malloc(whole(sink))) == NULL) {
+    if (sink->small == NULL && !make_room(sink)) {
         sink->is_refused = true;
         sink->refusal = FILES_BUSY;
         if (now == left)
@@ -438,6 +456,10 @@ static bool take_message(struct files_sink *sink, const uint8_t **data, size_t *
     int found = files_inbox_take(&sink->inbox, data, size, &message);
     if (found == 0)
         return false;
+    if (found == -ENOMEM) {
+        files_sink_fail(sink, FILES_BUSY);
+        return true;
+    }
     bool is_good = found > 0;
     if (is_good && message.type == FILES_ITEM)
         on_item(sink, &message, *size);

@@ -34,6 +34,7 @@ enum { FILES_LENT_MAX = 6 }; /* of the 8 that the library allows */
 struct files_sink {
     struct files_core *core;
     struct files_beneath *beneath;
+    struct files_share *share; /* of the connection, on a server */
     struct spate_conn *conn;
     uint64_t stream_id;
     struct files_sink_owner owner;
@@ -69,8 +70,9 @@ struct files_sink {
     int error;        /* of the worker: 0 or a negative errno */
 };
 
+/* `share` is NULL on a client. */
 void files_sink_init(struct files_sink *ret, struct files_core *core, struct files_beneath *beneath,
-                     struct spate_conn *conn, uint64_t stream_id,
+                     struct files_share *share, struct spate_conn *conn, uint64_t stream_id,
                      const struct files_sink_owner *owner);
 
 /* Notes SPATE_EVENT_STREAM_CLOSED.  Returns whether the piece is complete but for the worker:
