@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The example of a pool: requests go to several servers, and to those that are left when one dies.
 
-usage: example_pool.py SPATE SERVER EXAMPLE
+usage: example_pool.py SPATE SERVER EXAMPLE BAD-SERVER
 """
 import os
 import re
@@ -14,7 +14,7 @@ import unittest
 from processes import Processes
 from slower import SLOWER
 
-SPATE, SERVER, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
+SPATE, SERVER, EXAMPLE, BAD_SERVER = (os.path.abspath(sys.argv.pop(1)) for _ in range(4))
 HANG_S = 30 * SLOWER
 
 
@@ -26,8 +26,8 @@ class ExamplePool(Processes):
         subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
                        timeout=HANG_S, stdout=subprocess.DEVNULL)
 
-    def serve(self, port='0'):
-        server = subprocess.Popen([SERVER, self.cert, self.key, port], text=True,
+    def serve(self, word='0', program=SERVER):
+        server = subprocess.Popen([program, self.cert, self.key, word], text=True,
                                   stdout=subprocess.PIPE)
         self.addCleanup(self.end, server)
         return server, server.stdout.readline().split()[3]
@@ -50,6 +50,13 @@ class ExamplePool(Processes):
         said, mistakes = client.communicate(timeout=HANG_S)
         self.assertEqual((client.returncode, mistakes), (0, ''))
         self.assertIn('40000 answers', said)
+
+    def test_what_is_not_answered_is_asked_again(self):
+        port = self.serve('5', BAD_SERVER)[1]
+        done = subprocess.run([EXAMPLE, self.cert, '50', port], capture_output=True, text=True,
+                              timeout=HANG_S, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertIn('50 answers', done.stdout)
 
     def test_mistakes_are_told(self):
         for words in ([], [self.cert, '1', '0'], ['/missing', '1', '4433']):

@@ -17,7 +17,7 @@ static const char greeting[] = "good morning";
 struct requests {
     struct client client;
     struct spate_pool *pool;
-    unsigned long wanted, sent, answered;
+    unsigned long wanted, under_way, answered; /* under way: streams that are not closed */
 };
 
 static int open_pool(struct requests *requests, const char *cert_file)
@@ -48,17 +48,22 @@ static int add_server(struct requests *requests, const char *port)
     return result == 0 ? 0 : client_failed("spate_pool_add", result, &error);
 }
 
-/* Sends requests as long as there is a connection for them. */
+/* Sends requests as long as there is a connection for them.  One whose stream has closed without an
+ * answer, with its connection or by a reset, is sent again: these may be asked twice. */
 static void send_some(struct requests *requests)
 {
     struct spate_conn *conn;
     uint64_t stream_id;
-    while (requests->sent < requests->wanted && requests->sent < requests->answered + IN_FLIGHT &&
-           spate_pool_acquire(requests->pool, SPATE_POOL_ANY, &conn) == 0) {
-        if (spate_stream_open(conn, false, &stream_id) != 0 ||
-            spate_stream_send(conn, stream_id, greeting, sizeof(greeting), true, 0) != 0)
+    while (requests->under_way < IN_FLIGHT &&
+           requests->answered + requests->under_way < requests->wanted &&
+           spate_pool_acquire(requests->pool, SPATE_POOL_ANY, &conn) == 0 &&
+           spate_stream_open(conn, false, &stream_id) == 0) {
+        requests->under_way++;
+        if (spate_stream_send(conn, stream_id, greeting, sizeof(greeting), true, 0) != 0) {
+            (void)spate_stream_reset(conn, stream_id, 0); /* for lack of memory */
+            (void)spate_stream_stop(conn, stream_id, 0);
             return;
-        requests->sent++;
+        }
     }
 }
 
@@ -70,8 +75,10 @@ static void handle(struct requests *requests, struct spate_event *event)
             spate_pool_report(event->conn, true);
         }
         spate_slice_release(requests->client.shard, &event->u.data.slice);
-    } else if (event->kind == SPATE_EVENT_SENT && !event->u.sent.is_acked) {
-        requests->sent--; /* its connection has ended: send it again, elsewhere */
+    } else if (event->kind == SPATE_EVENT_STREAM_RESET) {
+        spate_pool_report(event->conn, false);
+    } else if (event->kind == SPATE_EVENT_STREAM_CLOSED) {
+        requests->under_way--;
     }
 }
 
