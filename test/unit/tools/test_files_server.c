@@ -247,6 +247,34 @@ static void messages_that_are_not_whole_are_within_a_limit(void **state)
     w->server.kept_left = rest + taken;
 }
 
+/* A list of chunks is 256 KiB here. */
+static void lists_of_chunks_are_within_a_limit(void **state)
+{
+    (void)state;
+    char path[64];
+    uint32_t count = 0;
+    for (int i = 0; i < 64; i++)
+        (void)files_world_open_stream(0);
+    uint64_t taken = w->server.kept_left - (16 << 20);
+    w->server.kept_left -= taken;
+    for (int i = 0; i < 64; i++) {
+        (void)snprintf(path, sizeof(path), "large %d", i);
+        files_world_ask(&w->streams[i], FILES_PROBE, path, (UINT64_C(1) << 40) - 1);
+        assert_true(w->streams[i].fin);
+        count += w->streams[i].bytes[0] == FILES_HAVE;
+        assert_true(w->streams[i].bytes[0] == FILES_HAVE ||
+                    w->streams[i].bytes[FILES_HEAD_SIZE + 5] == FILES_BUSY);
+    }
+    assert_in_range(count, 8, 16);
+    /* Another connection takes over what this one has, with its bytes. */
+    struct world_stream *stream = files_world_open_stream(1);
+    files_world_ask(stream, FILES_PROBE, "large 0", (UINT64_C(1) << 40) - 1);
+    assert_int_equal(stream->bytes[0], FILES_HAVE);
+    const struct files_session *session = w->conns[1].user;
+    assert_true(session->share.kept_bytes > 256000);
+    w->server.kept_left += taken;
+}
+
 static void probes_keep_few_parts_open(void **state)
 {
     (void)state;
@@ -285,6 +313,8 @@ int main(void)
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(messages_that_are_not_whole_are_within_a_limit,
                                         files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(lists_of_chunks_are_within_a_limit, files_world_set_up,
+                                        files_world_tear_down),
         cmocka_unit_test_setup_teardown(probes_keep_few_parts_open, files_world_set_up,
                                         files_world_tear_down),
     };

@@ -10,7 +10,7 @@
 struct files_server {
     struct files_core core;
     struct files_beneath beneath;
-    uint64_t kept_left;   /* for streams, and for what has come in part; a session has its share */
+    uint64_t kept_left; /* for streams, parts, and what has come in part; a session has its share */
     const char *writable; /* a path below the root, "" is the root; NULL: nothing is taken in */
     const struct files_token *token; /* NULL: everybody is served */
     bool is_verbose;

@@ -23,13 +23,43 @@ enum files_status files_push_may_write(const struct files_server *server, const 
     return is_below ? FILES_OK : FILES_READ_ONLY;
 }
 
+/* What a target has of the memory: its list of chunks is large for a large file. */
+static size_t bytes_of(const struct files_item *item)
+{
+    return sizeof(struct files_target) + files_chunk_count(item->size);
+}
+
+static size_t target_bytes(const struct files_target *target)
+{
+    return sizeof(*target) + target->chunk_count;
+}
+
+/* Sets whose share of the memory a target is in; NULL: that of nobody. */
+static void set_owner(struct files_target *target, struct files_session *session)
+{
+    struct files_session *before = target->owner;
+    if (before != NULL)
+        before->share.kept_bytes -= target_bytes(target);
+    if (session != NULL)
+        session->share.kept_bytes += target_bytes(target);
+    target->owner = session;
+}
+
+static void close_target(struct files_server *server, struct files_target *target)
+{
+    set_owner(target, NULL);
+    server->kept_left += target_bytes(target);
+    LIST_REMOVE(target, link);
+    files_target_close(target);
+}
+
 /* Stops what another connection writes to a target. */
 static void take_over(struct files_target *target, struct files_session *session)
 {
     struct files_session *before = target->owner;
     if (before == session)
         return;
-    target->owner = session;
+    set_owner(target, session);
     struct files_stream *stream = before != NULL ? LIST_FIRST(&before->streams) : NULL;
     while (stream != NULL) {
         struct files_stream *next = LIST_NEXT(stream, link);
@@ -57,9 +87,13 @@ static int find_target(struct files_session *session, const struct files_item *i
             return 0;
         }
     }
+    if (!files_share_keep(&session->share, bytes_of(item)))
+        return -ENOBUFS;
     int e = files_target_open(&server->beneath, item, ret);
-    if (e != 0)
+    if (e != 0) {
+        files_share_forget(&session->share, bytes_of(item));
         return e;
+    }
     (*ret)->owner = session;
     LIST_INSERT_HEAD(&server->targets, *ret, link);
     return 0;
@@ -73,11 +107,9 @@ void files_push_sweep(struct files_server *server, const struct files_session *s
         bool is_over = target->is_whole || target->is_stale || target->owner == NULL ||
                        target->owner == session;
         if (target->owner == session && session != NULL)
-            target->owner = NULL;
-        if (target->users == 0 && is_over) {
-            LIST_REMOVE(target, link);
-            files_target_close(target);
-        }
+            set_owner(target, NULL);
+        if (target->users == 0 && is_over)
+            close_target(server, target);
         target = next;
     }
 }
@@ -90,10 +122,8 @@ void files_push_trim(struct files_server *server, const struct files_session *se
         struct files_target *next = LIST_NEXT(target, link);
         bool is_idle = target->owner == session && target->users == 0;
         count += is_idle;
-        if (is_idle && count > IDLE_MAX) {
-            LIST_REMOVE(target, link);
-            files_target_close(target);
-        }
+        if (is_idle && count > IDLE_MAX)
+            close_target(server, target);
         target = next;
     }
 }
