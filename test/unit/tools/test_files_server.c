@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- What cannot be sent ---- */
 
@@ -275,6 +276,32 @@ static void lists_of_chunks_are_within_a_limit(void **state)
     w->server.kept_left += taken;
 }
 
+/* Each has folders open, and what was read of them ahead. */
+static void lists_are_within_a_limit(void **state)
+{
+    (void)state;
+    uint32_t count = 0;
+    assert_int_equal(mkdirat(w->root, "folder", 0700), 0);
+    for (int i = 0; i < 64; i++)
+        (void)files_world_open_stream(0);
+    uint64_t taken = w->server.kept_left - (12 << 20);
+    w->server.kept_left -= taken;
+    for (int i = 0; i < 64; i++) {
+        files_world_ask(&w->streams[i], FILES_LIST, "folder", 0);
+        assert_true(w->streams[i].fin);
+        bool is_listed = w->streams[i].bytes[0] == FILES_ITEM;
+        assert_true(is_listed || w->streams[i].bytes[FILES_HEAD_SIZE + 5] == FILES_BUSY);
+        count += is_listed;
+    }
+    assert_in_range(count, 8, 40);
+    files_world_give_back(true);
+    files_world_close_stream(&w->streams[0]);
+    struct world_stream *stream = files_world_open_stream(0);
+    files_world_ask(stream, FILES_LIST, "folder", 0);
+    assert_int_equal(stream->bytes[0], FILES_ITEM);
+    w->server.kept_left += taken;
+}
+
 static void probes_keep_few_parts_open(void **state)
 {
     (void)state;
@@ -314,6 +341,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(messages_that_are_not_whole_are_within_a_limit,
                                         files_world_set_up, files_world_tear_down),
         cmocka_unit_test_setup_teardown(lists_of_chunks_are_within_a_limit, files_world_set_up,
+                                        files_world_tear_down),
+        cmocka_unit_test_setup_teardown(lists_are_within_a_limit, files_world_set_up,
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(probes_keep_few_parts_open, files_world_set_up,
                                         files_world_tear_down),

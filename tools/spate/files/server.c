@@ -16,6 +16,7 @@
 #include "tools/spate/files/server_impl.h"
 
 enum { LIST_BUFFER = 60 << 10, LIST_LENT = 256 << 10, WANTS_MAX = 1024 };
+enum { WALK_BYTES = 64 << 10 }; /* counted for one: half of it is what the C library reads ahead */
 
 #define MEMORY_MAX (UINT64_C(128) << 20)
 #define KEPT_MAX   (UINT64_C(256) << 20) /* a hundred clients with 8 small files each on the way */
@@ -115,6 +116,8 @@ static void stream_destroy(struct files_stream *stream)
     if (stream->has_sink)
         files_sink_deinit(&stream->sink);
     files_core_leave(&stream->session->server->core, &stream->waiter);
+    if (stream->walk != NULL)
+        files_share_forget(&stream->session->share, WALK_BYTES);
     files_walk_destroy(stream->walk);
     files_inbox_deinit(&stream->inbox);
     LIST_REMOVE(stream, link);
@@ -191,9 +194,14 @@ static void on_memory(struct files_waiter *waiter)
 
 static void begin_list(struct files_stream *stream, const struct files_request *request)
 {
-    struct files_server *server = stream->session->server;
-    int e = files_walk_create(server->beneath.root, request->path, request->is_recursive,
+    struct files_session *session = stream->session;
+    int e = -ENOMEM;
+    if (files_share_keep(&session->share, WALK_BYTES)) {
+        e = files_walk_create(session->server->beneath.root, request->path, request->is_recursive,
                               &stream->walk);
+        if (e != 0)
+            files_share_forget(&session->share, WALK_BYTES);
+    }
     if (e != 0) {
         refuse(stream, files_status_of(e));
         return;

@@ -12,14 +12,14 @@
 struct files_share {
     uint64_t held_bytes; /* of buffers */
     uint64_t want_bytes; /* of what is asked for, which is not in held_bytes */
-    uint64_t kept_bytes; /* of streams, of parts, and of what has come in part */
+    uint64_t kept_bytes; /* of streams, lists, parts, and what has come in part */
     uint64_t *kept_left; /* that all connections have left for these */
 };
 
-/* Takes room for a stream, for the list of a large file's chunks, or for a message or a small file
- * that is not whole yet.  Such bytes have left the window of their stream, so nothing else limits
- * them.  Returns false if the connection has too much.  `share` is NULL on a client, whose own
- * streams are few. */
+/* Takes room for a stream, for a folder that is listed, for the list of a large file's chunks, or
+ * for a message or a small file that is not whole yet.  Such bytes have left the window of their
+ * stream, so nothing else limits them.  Returns false if the connection has too much.  `share` is
+ * NULL on a client, whose own streams are few. */
 static inline bool files_share_keep(struct files_share *share, size_t size)
 {
     if (share == NULL)
