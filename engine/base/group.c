@@ -11,7 +11,11 @@
  * the limit once and not all the time.  Acknowledgments that are read at one time belong to the
  * time before it, all of them: what has piled up while we did not run is no higher rate.
  *
- * What can be attacked: a peer that acknowledges late gets less, and it alone. */
+ * What the socket's buffer takes is not known: ours is as large, if its owner has asked for as much
+ * as we do by default and got it.  One that is full drops whole trains, and so does nothing else
+ * nearby.  Then the limit is bounded by less than it was, and the bound rises slowly.
+ *
+ * What can be attacked: a peer that acknowledges late, or not all, gets less, and it alone. */
 
 #include <string.h>
 
@@ -29,8 +33,17 @@
  * for its delay; and enough for both ends to work in batches. */
 #define LIMIT_BYTES_MIN   (UINT64_C(16) * TRAIN_BYTES)
 #define LIMIT_BYTES_FIRST (UINT64_C(16) * TRAIN_BYTES)
-/* What the socket's buffer holds where its owner has asked for as much as we do by default. */
-#define LIMIT_BYTES_MAX (UINT64_C(8) << 20)
+/* Of 8 MiB that the kernel grants for the 4 MiB that we ask for by default: it counts what was read
+ * as still there until that is a quarter of the buffer, and a turn of several trains may exceed the
+ * limit, as may who sends little. */
+#define LIMIT_BYTES_MAX (UINT64_C(4) << 20)
+
+/* After losses: no less than a few turns of a train. */
+#define BOUND_BYTES_MIN (UINT64_C(4) * TRAIN_BYTES)
+/* All losses of an overflow have been noticed after the first of them, and without further ones the
+ * bound rises by a train after the second, again and again. */
+#define NOTICE_NS (100 * SB_MS)
+#define RAISE_NS  (500 * SB_MS)
 
 /* A limit that is older is not used for new members. */
 #define KEEP_NS (10 * SB_S)
@@ -39,8 +52,9 @@
 #define ROUND_NS        (2 * SB_S)
 #define TRAIN_COUNT_MIN 2
 
-/* With turns of several trains it takes no longer than this, and a turn no longer than that. */
-#define ROUND_SHORT_NS (100 * SB_MS)
+/* With turns of several trains it takes no longer than this, and a turn no longer than that.  Who
+ * has had a turn more than others within a second has 1/20 more. */
+#define ROUND_SHORT_NS (50 * SB_MS)
 #define TURN_NS        (80 * SB_US)
 
 void se_groups_init(struct se_groups *groups, struct se_siphash_key key)
@@ -105,8 +119,13 @@ static void begin(struct se_group *group, const struct sp_addr *peer)
     SB_ASSERT(group->in_flight_bytes == 0 && group->line_count == 0);
     group->peer = *peer;
     group->limit_bytes = LIMIT_BYTES_FIRST;
+    group->bound_bytes = LIMIT_BYTES_MAX;
+    group->lowered_ns = 0;
+    group->raised_ns = 0;
     group->rtt_min_ns = SE_GROUP_NEAR_NS;
     group->rate_bytes_per_s = 0;
+    group->turn_trains = 1;
+    group->turns_left = 0;
 }
 
 static void restart(struct se_group *group, uint64_t now_ns)
@@ -118,12 +137,13 @@ static void restart(struct se_group *group, uint64_t now_ns)
 }
 
 void se_group_join(struct se_groups *groups, struct se_group_member *member,
-                   const struct sp_path *path, uint64_t rtt_min_ns, uint64_t now_ns)
+                   const struct sp_path *path, const struct se_group_flight *flight,
+                   uint64_t now_ns)
 {
     SB_ASSERT(member->group == NULL && member->in_flight_bytes == 0);
     const struct sp_addr *peer = &path->remote;
     struct se_group *group = se_groups_find(groups, peer);
-    if (group == NULL && is_near(path, rtt_min_ns))
+    if (group == NULL && is_near(path, flight->rtt_min_ns))
         group = find_place(set_of(groups, peer), peer);
     if (group == NULL)
         return;
@@ -133,9 +153,10 @@ void se_group_join(struct se_groups *groups, struct se_group_member *member,
         restart(group, now_ns);
         groups->active_count++;
     }
-    group->rtt_min_ns = SB_MIN(group->rtt_min_ns, rtt_min_ns);
+    group->rtt_min_ns = SB_MIN(group->rtt_min_ns, flight->rtt_min_ns);
     group->member_count++;
     member->group = group;
+    member->lost_count = flight->lost_count;
 }
 
 static void leave_line(struct se_group_member *member)
@@ -163,32 +184,64 @@ void se_group_leave(struct se_groups *groups, struct se_group_member *member)
     member->group = NULL;
 }
 
+static uint64_t bounded(const struct se_group *group, uint64_t bytes)
+{
+    return SB_MIN(SB_MAX(bytes, LIMIT_BYTES_MIN), group->bound_bytes);
+}
+
+/* A member has lost as much as a full socket drops.  The members notice their losses of one
+ * overflow one after the other. */
+static void on_overflow(struct se_group *group, uint64_t now_ns)
+{
+    if (now_ns - group->lowered_ns < NOTICE_NS)
+        return;
+    group->bound_bytes = SB_MAX(group->limit_bytes * 3 / 4, BOUND_BYTES_MIN);
+    group->lowered_ns = group->raised_ns = now_ns;
+    group->limit_bytes = bounded(group, group->limit_bytes);
+}
+
+static void raise_bound(struct se_group *group, uint64_t now_ns)
+{
+    if (SB_LIKELY(group->bound_bytes == LIMIT_BYTES_MAX) || now_ns - group->raised_ns < RAISE_NS)
+        return;
+    group->bound_bytes = SB_MIN(group->bound_bytes + TRAIN_BYTES, LIMIT_BYTES_MAX);
+    group->raised_ns = now_ns;
+}
+
 /* The measurement is over. */
 static void adjust(struct se_group *group, uint64_t passed_ns, uint64_t aim_ns)
 {
     unsigned __int128 acked = group->acked_bytes;
     if (!group->was_full)
         return; /* what the members had to send limited it */
-    group->rate_bytes_per_s = (uint64_t)(acked * SB_S / passed_ns);
+    uint64_t rate = (uint64_t)(acked * SB_S / passed_ns);
+    uint64_t before = group->rate_bytes_per_s == 0 ? rate : group->rate_bytes_per_s;
+    group->rate_bytes_per_s = before - before / 8 + rate / 8;
     uint64_t aim = (uint64_t)(acked * aim_ns / passed_ns) + TRAIN_BYTES;
     uint64_t limit = group->limit_bytes / 2 + aim / 2;
-    group->limit_bytes = SB_MIN(SB_MAX(limit, LIMIT_BYTES_MIN), LIMIT_BYTES_MAX);
+    group->limit_bytes = bounded(group, limit);
 }
 
-void se_group_update(struct se_group_member *member, uint64_t in_flight_bytes, uint64_t rtt_min_ns,
+void se_group_update(struct se_group_member *member, const struct se_group_flight *flight,
                      uint64_t now_ns)
 {
     struct se_group *group = member->group;
     uint64_t before = member->in_flight_bytes;
+    uint64_t in_flight_bytes = flight->bytes;
+    uint64_t lost_count = flight->lost_count - member->lost_count;
     SB_ASSERT(group->in_flight_bytes >= before);
     group->in_flight_bytes = group->in_flight_bytes - before + in_flight_bytes;
     member->in_flight_bytes = in_flight_bytes;
+    member->lost_count = flight->lost_count;
+    if (SB_UNLIKELY(lost_count >= SE_GROUP_TRAIN_MIN))
+        on_overflow(group, now_ns);
     if (in_flight_bytes >= before)
         return;
-    group->rtt_min_ns = SB_MIN(group->rtt_min_ns, rtt_min_ns);
+    group->rtt_min_ns = SB_MIN(group->rtt_min_ns, flight->rtt_min_ns);
     uint64_t aim_ns = group->rtt_min_ns + DELAY_NS;
     uint64_t passed_ns = group->last_ns - group->since_ns;
     if (now_ns > group->last_ns && passed_ns >= aim_ns) {
+        raise_bound(group, now_ns);
         adjust(group, passed_ns, aim_ns);
         restart(group, group->last_ns);
     }
@@ -222,6 +275,9 @@ struct se_group_member *se_group_pop(struct se_group *group)
 {
     if (group->line_count == 0)
         return NULL;
+    if (group->turns_left == 0)
+        se_group_begin_round(group);
+    group->turns_left--;
     struct sb_link *link = group->line.next;
     struct se_group_member *member = SB_CONTAINER_OF(link, struct se_group_member, line_link);
     leave_line(member);
@@ -246,12 +302,15 @@ uint32_t se_group_train_count(const struct se_group *group)
     return (uint32_t)SB_MIN(SB_MAX(count, TRAIN_COUNT_MIN), (uint64_t)SP_TRAIN_COUNT_MAX);
 }
 
-uint32_t se_group_turn_count(const struct se_group *group)
+void se_group_begin_round(struct se_group *group)
 {
+    SB_ASSERT(group->line_count > 0);
     uint64_t round_bytes = group->rate_bytes_per_s / (SB_S / ROUND_SHORT_NS);
     uint64_t turn_bytes = group->rate_bytes_per_s / (SB_S / TURN_NS);
-    uint64_t count = SB_MIN(round_bytes / (group->line_count + 1), turn_bytes) / TRAIN_BYTES;
-    return (uint32_t)SB_MIN(SB_MAX(count, 1u), (uint64_t)SE_GROUP_TURN_TRAINS);
+    turn_bytes = SB_MIN(turn_bytes, group->limit_bytes / 4);
+    uint64_t count = SB_MIN(round_bytes / group->line_count, turn_bytes) / TRAIN_BYTES;
+    group->turn_trains = (uint32_t)SB_MIN(SB_MAX(count, 1u), (uint64_t)SE_GROUP_TURN_TRAINS);
+    group->turns_left = group->line_count;
 }
 
 void se_groups_check(const struct se_groups *groups)

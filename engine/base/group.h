@@ -19,6 +19,8 @@
  *
  *     limit = rate * (shortest round trip + a delay that both ends need) + a train
  *
+ * and no more than what the socket's buffer is believed to take, which losses lower.
+ *
  * The window of each member is still a limit of its own.  Who sends little is in no group, and
  * waits for nobody.  What is shared here by the flows to one peer is in the spirit of RFC 3124 and
  * of the flow groups of RFC 8699.
@@ -43,8 +45,13 @@ struct se_group {
     struct sp_addr peer; /* with its port: one socket */
     uint32_t member_count;
     uint32_t line_count;
+    uint32_t turns_left;  /* of the round: as many as were in the line at its beginning */
+    uint32_t turn_trains; /* of each turn of the round */
     uint64_t in_flight_bytes;
     uint64_t limit_bytes;
+    uint64_t bound_bytes; /* of the limit: more is believed not to fit the peer's buffer */
+    uint64_t lowered_ns;  /* when losses have lowered the bound last */
+    uint64_t raised_ns;   /* .. and when it was changed last */
     uint64_t rtt_min_ns;
     uint64_t rate_bytes_per_s; /* 0: not measured yet */
     uint64_t since_ns;         /* of the measurement that runs: .. */
@@ -59,6 +66,7 @@ struct se_group {
 struct se_group_member {
     struct se_group *group; /* NULL: none */
     uint64_t in_flight_bytes;
+    uint64_t lost_count; /* packets, as of the last update */
     struct sb_link line_link;
 };
 
@@ -77,10 +85,19 @@ void se_group_member_init(struct se_group_member *member);
 /* Returns the group of `peer`, if it has members, or NULL. */
 struct se_group *se_groups_find(struct se_groups *groups, const struct sp_addr *peer);
 
+/* What a member tells about itself. */
+struct se_group_flight {
+    uint64_t bytes;      /* in flight */
+    uint64_t rtt_min_ns; /* its shortest round trip; SB_NEVER: not measured yet */
+    uint64_t lost_count; /* packets that it has lost, ever */
+};
+
 /* Makes `member`, which is in no group, one of the group of the path's peer.  It stays in none if
- * the path is not near, or if there is no place.  One of whose peer there is a group is near. */
+ * the path is not near, or if there is no place.  One of whose peer there is a group is near.  What
+ * it has in flight is not counted yet. */
 void se_group_join(struct se_groups *groups, struct se_group_member *member,
-                   const struct sp_path *path, uint64_t rtt_min_ns, uint64_t now_ns);
+                   const struct sp_path *path, const struct se_group_flight *flight,
+                   uint64_t now_ns);
 
 /* No effect if it is in none. */
 void se_group_leave(struct se_groups *groups, struct se_group_member *member);
@@ -92,9 +109,9 @@ static inline void se_group_on_sent(struct se_group_member *member, uint64_t byt
     member->group->in_flight_bytes += bytes;
 }
 
-/* Takes over how many bytes a member has in flight now, and its shortest round trip.  Call it after
- * its ACKs and losses, before it sends. */
-void se_group_update(struct se_group_member *member, uint64_t in_flight_bytes, uint64_t rtt_min_ns,
+/* Takes over what a member has in flight now, its shortest round trip, and its losses.  Call it
+ * after its ACKs and losses, before it sends. */
+void se_group_update(struct se_group_member *member, const struct se_group_flight *flight,
                      uint64_t now_ns);
 
 /* Returns whether a train may leave. */
@@ -124,10 +141,18 @@ struct se_group *se_groups_next(struct se_groups *groups);
  * gets through. */
 uint32_t se_group_train_count(const struct se_group *group);
 
-/* Returns the trains of a turn at most, 1 to SE_GROUP_TURN_TRAINS: several where the peer takes
- * them in a moment and nobody waits long for its turn.  Where members are many, each turn finds the
- * state of its connection outside of the caches, at both ends, and costs an ACK. */
-uint32_t se_group_turn_count(const struct se_group *group);
+/* Returns the trains of a turn at most, 1 to SE_GROUP_TURN_TRAINS, which are the same for all turns
+ * of a round: several where the peer takes them in a moment and nobody waits long for its turn.
+ * Where members are many, each turn finds the state of its connection outside of the caches, at
+ * both ends, and costs an ACK. */
+static inline uint32_t se_group_turn_count(const struct se_group *group)
+{
+    return group->turn_trains;
+}
+
+/* Chooses the length of turns for those that wait, at least one; se_group_pop() does it when they
+ * have had theirs. */
+void se_group_begin_round(struct se_group *group);
 
 /* Walks a group and asserts the equations above; for tests. */
 void se_groups_check(const struct se_groups *groups);

@@ -101,13 +101,19 @@ static void leave_flow(struct spate_conn *conn)
     sp_conn_set_turns(conn->proto, 0);
 }
 
+static struct se_group_flight flight_of(const struct spate_conn *conn)
+{
+    struct sp_flight flight = sp_conn_flight(conn->proto);
+    return (struct se_group_flight){flight.bytes, flight.rtt_min_ns, flight.lost_count};
+}
+
 /* Tells the connection's group what the last ACKs and losses have changed.  With another peer it is
  * no longer a part of it.  One that the others have left may never stand in the line again. */
 static void update_flow(struct spate_conn *conn)
 {
-    struct sp_flight flight = sp_conn_flight(conn->proto);
+    struct se_group_flight flight = flight_of(conn);
     bool has_moved = !sp_addr_equal(&conn->flow.group->peer, &sp_conn_path(conn->proto)->remote);
-    se_group_update(&conn->flow, flight.bytes, flight.rtt_min_ns, conn->shard->now_ns);
+    se_group_update(&conn->flow, &flight, conn->shard->now_ns);
     if (has_moved)
         leave_flow(conn);
     else if (conn->flow.group->member_count == 1)
@@ -140,8 +146,8 @@ static void flow_on_sent(struct spate_conn *conn, const struct sp_train *train, 
     if (conn->flow.group != NULL) {
         se_group_on_sent(&conn->flow, train->size);
     } else if (SB_UNLIKELY(train->count >= join_count)) {
-        struct sp_flight flight = sp_conn_flight(conn->proto);
-        se_group_join(&shard->groups, &conn->flow, &train->path, flight.rtt_min_ns, shard->now_ns);
+        struct se_group_flight flight = flight_of(conn);
+        se_group_join(&shard->groups, &conn->flow, &train->path, &flight, shard->now_ns);
         if (conn->flow.group != NULL)
             se_group_on_sent(&conn->flow, flight.bytes);
     }

@@ -531,15 +531,15 @@ SB_MUST_USE enum sp_result sp_conn_migrate(struct sp_conn *conn, const struct sp
 SB_MUST_USE enum sp_result sp_conn_move_to_preferred(struct sp_conn *conn, const struct sp_path *to,
                                                      uint64_t now_ns);
 
-/* Limits what the connection sends to `bytes_per_s`, at least 1; 0: no limit.  It bounds the rate
- * of the pacer, also without `pacing`.  ACKs alone and probes of paths are neither held back nor
- * counted. */
+/* Limits what is sent to `bytes_per_s`, at least 1; 0: no limit.  It bounds the rate of the pacer,
+ * also without `pacing`.  ACKs alone and probes of paths are neither held back nor counted. */
 void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t now_ns);
 
 /* What a host that shares something between its connections asks of each. */
 struct sp_flight {
     uint64_t bytes;      /* in flight on the path in use [RFC9002 2] */
     uint64_t rtt_min_ns; /* its shortest round trip; SB_NEVER: not measured yet */
+    uint64_t lost_count; /* packets of the connection that were declared lost, ever */
 };
 struct sp_flight sp_conn_flight(const struct sp_conn *conn);
 

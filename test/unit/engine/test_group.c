@@ -23,6 +23,8 @@ struct member {
     struct se_group_member flow;
     uint64_t in_flight_bytes;
     uint64_t moved_bytes;
+    uint64_t dropped_bytes; /* in flight, as it believes */
+    uint64_t lost_count;    /* packets */
 };
 
 /* The trains in the socket's buffer, the oldest at `first`. */
@@ -35,6 +37,9 @@ struct world {
     uint64_t credit_bytes;
     uint64_t queued_bytes;
     uint64_t queued_bytes_max;
+    uint64_t buffer_bytes; /* of the socket, which drops trains that do not fit; 0: endless */
+    uint64_t dropped_count;
+    bool is_dropping;
     uint64_t train_count;
     uint64_t train_bytes;
     struct {
@@ -50,6 +55,19 @@ static struct world world;
 static const struct sp_path path = {.remote = {.ip = {10, 0, 0, 1}, .port = 4433, .family = 4},
                                     .local = {.ip = {10, 0, 0, 2}, .port = 50000, .family = 4}};
 
+static void join(struct se_group_member *member, const struct sp_path *to, uint64_t rtt_min_ns,
+                 uint64_t now_ns)
+{
+    const struct se_group_flight flight = {.rtt_min_ns = rtt_min_ns};
+    se_group_join(&world.groups, member, to, &flight, now_ns);
+}
+
+static void report(struct member *member)
+{
+    const struct se_group_flight flight = {member->in_flight_bytes, 20 * SB_US, member->lost_count};
+    se_group_update(&member->flow, &flight, world.now_ns);
+}
+
 static void open_world(uint32_t member_count, uint64_t rate_bytes_per_s)
 {
     struct world *w = &world;
@@ -60,7 +78,7 @@ static void open_world(uint32_t member_count, uint64_t rate_bytes_per_s)
     se_groups_init(&w->groups, (struct se_siphash_key){{1, 2}});
     for (uint32_t i = 0; i < member_count; i++) {
         se_group_member_init(&w->members[i].flow);
-        se_group_join(&w->groups, &w->members[i].flow, &path, 20 * SB_US, w->now_ns);
+        join(&w->members[i].flow, &path, 20 * SB_US, w->now_ns);
         assert_non_null(w->members[i].flow.group);
         assert_ptr_equal(w->members[i].flow.group, w->members[0].flow.group);
         se_group_wait(&w->groups, &w->members[i].flow);
@@ -83,15 +101,37 @@ static void send(struct member *member)
     struct world *w = &world;
     uint32_t count = SB_MIN(se_group_train_count(member->flow.group), 44u);
     assert_true(w->queue_count < QUEUE_TRAINS);
+    w->train_count++;
+    w->train_bytes += count * DATAGRAM;
+    member->in_flight_bytes += count * DATAGRAM;
+    se_group_on_sent(&member->flow, count * DATAGRAM);
+    if (w->buffer_bytes > 0 && w->queued_bytes >= w->buffer_bytes) {
+        w->dropped_count++;
+        w->is_dropping = true;
+        member->dropped_bytes += count * DATAGRAM;
+        return;
+    }
     uint32_t at = (w->first + w->queue_count++) % QUEUE_TRAINS;
     w->queue[at].member = member;
     w->queue[at].bytes = count * DATAGRAM;
-    member->in_flight_bytes += count * DATAGRAM;
-    se_group_on_sent(&member->flow, count * DATAGRAM);
     w->queued_bytes += count * DATAGRAM;
     w->queued_bytes_max = SB_MAX(w->queued_bytes_max, w->queued_bytes);
-    w->train_count++;
-    w->train_bytes += count * DATAGRAM;
+}
+
+/* Members notice what was dropped, each in its time. */
+static void notice(void)
+{
+    struct world *w = &world;
+    w->is_dropping = false;
+    for (uint32_t i = 0; i < w->member_count; i++) {
+        struct member *member = &w->members[i];
+        if (member->dropped_bytes == 0)
+            continue;
+        member->in_flight_bytes -= member->dropped_bytes;
+        member->lost_count += member->dropped_bytes / DATAGRAM;
+        member->dropped_bytes = 0;
+        report(member);
+    }
 }
 
 /* What the peer takes in a turn, and acknowledges at its end. */
@@ -108,10 +148,12 @@ static void receive(void)
         w->credit_bytes -= bytes;
         member->in_flight_bytes -= bytes;
         member->moved_bytes += bytes;
-        se_group_update(&member->flow, member->in_flight_bytes, 20 * SB_US, w->now_ns);
+        report(member);
     }
     if (w->queue_count == 0)
         w->credit_bytes = 0;
+    if (w->is_dropping)
+        notice();
 }
 
 static void run(uint64_t ns)
@@ -189,27 +231,33 @@ static void a_slow_peer_hears_of_everybody_in_time(void **state)
     close_world();
 }
 
-/* Nobody waits for longer than a tenth of a second because the turns of others are long. */
+/* Nobody waits for longer than a twentieth of a second because the turns of others are long. */
 static void turns_have_several_trains_where_they_are_short(void **state)
 {
     (void)state;
     static const struct {
         uint64_t rate_mb_per_s;
         uint32_t line_count, want;
+        uint64_t limit_bytes;
     } samples[] = {
-        {0, 0, 1},      /* not measured yet */
-        {125, 1, 1},    /* a network card of 1 Gbit/s: a train takes half a millisecond */
-        {1250, 9, 1},   /* 10 Gbit/s */
-        {2500, 9, 3},   /* 20 Gbit/s */
-        {5000, 999, 4}, /* a round of 52 ms */
-        {5000, 2999, 2}, {5000, 9999, 1},
+        {0, 1, 1, 1 << 20},       /* not measured yet */
+        {125, 2, 1, 1 << 20},     /* a network card of 1 Gbit/s: a train takes half a millisecond */
+        {1250, 10, 1, 1 << 20},   /* 10 Gbit/s */
+        {2500, 10, 3, 2 << 20},   /* 20 Gbit/s */
+        {5000, 700, 4, 4 << 20},  /* a round of 37 ms */
+        {5000, 1000, 3, 4 << 20}, /* and of 39 ms */
+        {5000, 1500, 2, 4 << 20}, {5000, 10000, 1, 4 << 20},
+        {5000, 100, 1, 400000}, /* of a buffer without privileges */
     };
     for (size_t i = 0; i < SB_COUNT(samples); i++) {
-        const struct se_group group = {
+        struct se_group group = {
             .rate_bytes_per_s = samples[i].rate_mb_per_s * 1000000,
             .line_count = samples[i].line_count,
+            .limit_bytes = samples[i].limit_bytes,
         };
+        se_group_begin_round(&group);
         assert_int_equal(se_group_turn_count(&group), samples[i].want);
+        assert_int_equal(group.turns_left, samples[i].line_count);
     }
 }
 
@@ -256,8 +304,49 @@ static void the_limit_has_a_bound(void **state)
     (void)state;
     open_world(100, UINT64_C(20000) * 1000 * 1000);
     run(SB_S);
-    assert_int_equal(world.members[0].flow.group->limit_bytes, 8 << 20);
-    assert_true(world.queued_bytes_max <= (8 << 20) + SE_GROUP_TURN_TRAINS * TRAIN_BYTES);
+    assert_int_equal(world.members[0].flow.group->limit_bytes, 4 << 20);
+    assert_true(world.queued_bytes_max <= (4 << 20) + SE_GROUP_TURN_TRAINS * TRAIN_BYTES);
+    close_world();
+}
+
+/* Members hear of a lost train with their next ACK, which comes after a round. */
+static void losses_of_whole_trains_lower_the_limit_to_what_fits(void **state)
+{
+    (void)state;
+    static const uint64_t buffers[] = {5 << 19, 3 << 19, 425984}; /* the last: without privileges */
+    for (size_t i = 0; i < SB_COUNT(buffers); i++) {
+        open_world(100, UINT64_C(5000) * 1000 * 1000);
+        world.buffer_bytes = buffers[i];
+        run(3 * SB_S);
+        const struct se_group *group = world.members[0].flow.group;
+        assert_true(world.dropped_count > 0);
+        assert_true(group->limit_bytes <= buffers[i] + buffers[i] / 8);
+        assert_true(group->limit_bytes >= SB_MIN(buffers[i] / 2, 4 * UINT64_C(65507)));
+        world.dropped_count = world.train_count = 0;
+        run(2 * SB_S);
+        assert_true(world.dropped_count < world.train_count / 1000);
+        /* A peer that has more room now is found out. */
+        world.buffer_bytes = 0;
+        world.dropped_count = 0;
+        run(31 * SB_S);
+        assert_int_equal(world.dropped_count, 0);
+        assert_int_equal(group->bound_bytes, 4 << 20);
+        close_world();
+    }
+}
+
+/* A network loses packets, and probes of the MTU are lost. */
+static void losses_of_single_packets_lower_nothing(void **state)
+{
+    (void)state;
+    open_world(10, UINT64_C(2500) * 1000 * 1000);
+    for (uint32_t i = 0; i < 100; i++) {
+        world.members[i % 10].lost_count += 3;
+        run(SB_MS);
+    }
+    const struct se_group *group = world.members[0].flow.group;
+    assert_int_equal(group->bound_bytes, 4 << 20);
+    assert_true(group->limit_bytes >= 2500 * 1000);
     close_world();
 }
 
@@ -294,7 +383,7 @@ static void peers_have_groups_of_their_own_as_long_as_there_are_places(void **st
         struct sp_path other = path;
         other.remote.port = (uint16_t)(1000 + i);
         se_group_member_init(&members[i].flow);
-        se_group_join(&w->groups, &members[i].flow, &other, 0, SB_S);
+        join(&members[i].flow, &other, 0, SB_S);
         count += members[i].flow.group != NULL;
         for (uint32_t k = 0; k < i; k++)
             assert_true(members[i].flow.group == NULL ||
@@ -307,7 +396,7 @@ static void peers_have_groups_of_their_own_as_long_as_there_are_places(void **st
     for (uint32_t i = 0; i < 200; i++) {
         struct sp_path other = path;
         other.remote.port = (uint16_t)(1000 + i);
-        se_group_join(&w->groups, &members[i].flow, &other, 0, 2 * SB_S);
+        join(&members[i].flow, &other, 0, 2 * SB_S);
         assert_non_null(members[i].flow.group);
         se_group_leave(&world.groups, &members[i].flow);
     }
@@ -327,26 +416,26 @@ static void who_is_near_is_told_by_round_trips_addresses_and_others(void **state
     for (uint32_t i = 0; i < 3; i++)
         se_group_member_init(&w->members[i].flow);
 
-    se_group_join(&w->groups, &w->members[0].flow, &path, far_ns, SB_S);
+    join(&w->members[0].flow, &path, far_ns, SB_S);
     assert_null(w->members[0].flow.group);
     unknown.local.family = 0;
     memset(unknown.local.ip, 0, sizeof(unknown.local.ip));
-    se_group_join(&w->groups, &w->members[0].flow, &unknown, SB_NEVER, SB_S);
+    join(&w->members[0].flow, &unknown, SB_NEVER, SB_S);
     assert_null(w->members[0].flow.group);
     assert_int_equal(w->groups.active_count, 0);
 
     memcpy(within.local.ip, within.remote.ip, sizeof(within.local.ip));
-    se_group_join(&w->groups, &w->members[0].flow, &within, far_ns, SB_S);
+    join(&w->members[0].flow, &within, far_ns, SB_S);
     assert_non_null(w->members[0].flow.group);
     assert_int_equal(w->members[0].flow.group->rtt_min_ns, SE_GROUP_NEAR_NS);
-    se_group_join(&w->groups, &w->members[1].flow, &path, far_ns, SB_S);
+    join(&w->members[1].flow, &path, far_ns, SB_S);
     assert_ptr_equal(w->members[1].flow.group, w->members[0].flow.group);
     assert_ptr_equal(se_groups_find(&w->groups, &path.remote), w->members[0].flow.group);
     se_group_leave(&w->groups, &w->members[0].flow);
     se_group_leave(&w->groups, &w->members[1].flow);
     assert_null(se_groups_find(&w->groups, &path.remote));
 
-    se_group_join(&w->groups, &w->members[2].flow, &path, SB_MS, SB_S);
+    join(&w->members[2].flow, &path, SB_MS, SB_S);
     assert_non_null(w->members[2].flow.group);
     se_group_leave(&w->groups, &w->members[2].flow);
     se_groups_check(&w->groups);
@@ -363,7 +452,7 @@ static void groups_take_turns(void **state)
         struct sp_path other = path;
         other.remote.port = (uint16_t)(7 + i);
         se_group_member_init(&w->members[i].flow);
-        se_group_join(&w->groups, &w->members[i].flow, &other, 0, SB_S);
+        join(&w->members[i].flow, &other, 0, SB_S);
         se_group_wait(&w->groups, &w->members[i].flow);
     }
     struct se_group *first = se_groups_next(&w->groups);
@@ -390,6 +479,8 @@ int main(void)
         cmocka_unit_test(a_pause_of_the_peer_costs_little),
         cmocka_unit_test(a_pause_of_the_sender_raises_nothing),
         cmocka_unit_test(the_limit_has_a_bound),
+        cmocka_unit_test(losses_of_whole_trains_lower_the_limit_to_what_fits),
+        cmocka_unit_test(losses_of_single_packets_lower_nothing),
         cmocka_unit_test(who_leaves_takes_its_bytes_along),
         cmocka_unit_test(peers_have_groups_of_their_own_as_long_as_there_are_places),
         cmocka_unit_test(who_is_near_is_told_by_round_trips_addresses_and_others),
