@@ -13,7 +13,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "engine/base/clock.h"
 #include "engine/config/config.h"
+#include "proto/base/compiler.h"
+#include "proto/base/time.h"
+
+/* For how long connect() may wait for a place in the queue of a process that accepts nobody. */
+#define ROOM_NS SB_S
 
 /* Returns a socket and the address of `path`, or a negative errno. */
 static int open_socket(const char *path, struct sockaddr_un *ret, struct spate_error *error)
@@ -36,18 +42,47 @@ static int open_socket(const char *path, struct sockaddr_un *ret, struct spate_e
     return result;
 }
 
+static int set_timeout(int fd, uint64_t wait_ns)
+{
+    const struct timeval wait = {
+        .tv_sec = (time_t)(wait_ns / SB_S),
+        .tv_usec = (suseconds_t)(wait_ns % SB_S / SB_US),
+    };
+    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0 ? 0 : -errno;
+}
+
+/* Returns 0, -ETIMEDOUT or another negative errno.  The socket has no time-out afterwards.  With
+ * one, work for a ring of this thread interrupts connect(), and not signals alone. */
+static int connect_soon(int fd, const struct sockaddr_un *address)
+{
+    uint64_t end_ns = se_clock_now_ns() + ROOM_NS;
+    int result = -EINTR;
+    for (uint64_t now_ns; result == -EINTR && (now_ns = se_clock_now_ns()) < end_ns;) {
+        result = set_timeout(fd, SB_MAX(end_ns - now_ns, SB_US)); /* 0 is none */
+        if (result == 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0)
+            result = -errno;
+    }
+    if (result == -EINTR || result == -EAGAIN)
+        return -ETIMEDOUT;
+    return result != 0 ? result : set_timeout(fd, 0);
+}
+
 int spate_hand_over_connect(const char *path, struct spate_error *error)
 {
     struct sockaddr_un address;
     int fd = open_socket(path, &address, error);
     if (fd < 0)
         return fd;
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+    int result = connect_soon(fd, &address);
+    if (result == 0)
         return fd;
-    int result = errno == ECONNREFUSED ? -ENOENT : -errno; /* its process has ended */
+    if (result == -ECONNREFUSED) /* its process has ended */
+        result = -ENOENT;
     (void)close(fd);
-    se_error_set(error, "%s: %s", path,
-                 result == -ENOENT ? "nobody listens there" : strerrordesc_np(-result));
+    const char *reason = result == -ENOENT      ? "nobody listens there"
+                         : result == -ETIMEDOUT ? "the process that listens accepts nobody"
+                                                : strerrordesc_np(-result);
+    se_error_set(error, "%s: %s", path, reason);
     return result;
 }
 

@@ -337,6 +337,27 @@ static void a_path_whose_process_has_died_is_free(void **state)
     assert_connected(next, owned_fd(spate_hand_over_connect(folder->socket, NULL)));
 }
 
+/* The queue of a listening socket has an end, where connect() waits. */
+static void a_process_that_accepts_nobody_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    struct spate_error error = {""};
+    int busy = owned_fd(spate_hand_over_listen(folder->socket, NULL));
+    assert_true(busy >= 0);
+    int result = 0;
+    (void)alarm(30);
+    for (uint32_t i = 0; i < 8 && result == 0; i++) {
+        int channel = spate_hand_over_connect(folder->socket, &error);
+        result = channel >= 0 ? 0 : channel;
+        if (channel >= 0)
+            (void)owned_fd(channel);
+    }
+    (void)alarm(0);
+    assert_int_equal(result, -ETIMEDOUT);
+    assert_non_null(strstr(error.text, folder->socket));
+}
+
 static void bad_paths_are_refused_and_files_stay(void **state)
 {
     (void)state;
@@ -382,6 +403,7 @@ int main(void)
         QT_TEST(owned, listeners_cannot_be_added_after_it),
         QT_TEST(owned, processes_of_one_user_find_each_other_at_a_path),
         QT_TEST(owned, a_path_whose_process_has_died_is_free),
+        QT_TEST(owned, a_process_that_accepts_nobody_holds_nobody_up),
         QT_TEST(owned, bad_paths_are_refused_and_files_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

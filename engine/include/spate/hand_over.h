@@ -63,6 +63,7 @@ extern "C" {
  *   -EINVAL        `path` is NULL or empty.
  *   -ENAMETOOLONG  `path` is longer than 107 bytes.
  *   -EACCES        The process that listens is another user's.
+ *   -ETIMEDOUT     The process that listens has accepted nobody for a second, and others wait.
  * Other negative errnos of the kernel are passed on.
  *
  * Threads: any. */
