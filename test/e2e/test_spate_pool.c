@@ -384,6 +384,25 @@ static void reports_count_and_other_connections_do_not(void **state)
     assert_int_equal(spate_pool_remove(world->pool, 999, 0), -ENOENT);
 }
 
+/* A program may report long after the shard's last turn: longer than a peer is left alone. */
+static void a_peer_is_left_alone_from_the_report_on(void **state)
+{
+    (void)state;
+    struct world *world = make(1);
+    run_until(world, is_full);
+    (void)usleep(1000000);
+    struct spate_conn *conn;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(spate_pool_acquire(world->pool, world->servers[0].id, &conn), 0);
+        spate_pool_report(conn, false);
+    }
+    uint64_t until_ns = pw_now_ns() + 150 * MS;
+    pw_wait(&world->w->client, 0);
+    int result = spate_pool_acquire(world->pool, world->servers[0].id, &conn);
+    if (pw_now_ns() < until_ns) /* else the test was held up */
+        assert_int_equal(result, -EHOSTUNREACH);
+}
+
 static bool is_empty(const struct world *world)
 {
     return stats_of(world).conns_now == 0 && stats_of(world).peers_now == 0;
@@ -554,6 +573,7 @@ int main(void)
         QT_TEST(owned, nobody_at_the_port_is_an_answer),
         QT_TEST(owned, a_server_that_refuses_opens_the_breaker),
         QT_TEST(owned, reports_count_and_other_connections_do_not),
+        QT_TEST(owned, a_peer_is_left_alone_from_the_report_on),
         QT_TEST(owned, draining_lets_streams_finish),
         QT_TEST(owned, the_time_to_drain_begins_with_the_call),
         QT_TEST(owned, a_shutdown_of_the_shard_ends_the_pool),
