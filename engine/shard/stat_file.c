@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <spate/stats.h>
@@ -119,6 +120,26 @@ static void write_head(const struct se_stat_file *file, uint32_t shard_count, bo
     memcpy(head->magic, SPATE_STAT_MAGIC, sizeof(head->magic));
 }
 
+/* Notes which file it is.  Returns 0 or a negative errno. */
+static int identify(struct se_stat_file *file, int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return -errno;
+    file->device = status.st_dev;
+    file->inode = status.st_ino;
+    return 0;
+}
+
+/* Returns whether the path still leads to the file: an engine that began later, such as that of the
+ * next process after a hand-over, may have replaced it. */
+static bool is_in_place(const struct se_stat_file *file)
+{
+    struct stat status;
+    return lstat(file->path, &status) == 0 && status.st_dev == file->device &&
+           status.st_ino == file->inode;
+}
+
 /* Makes the file anew: a reader of an earlier one keeps that. */
 static int make(struct se_stat_file *file, uint32_t shard_count)
 {
@@ -128,7 +149,9 @@ static int make(struct se_stat_file *file, uint32_t shard_count)
     if (fd < 0)
         return -errno;
     file->size = SHARDS_AT + (size_t)shard_count * SHARD_SIZE;
-    int error = -posix_fallocate(fd, 0, (off_t)file->size);
+    int error = identify(file, fd);
+    if (error == 0)
+        error = -posix_fallocate(fd, 0, (off_t)file->size);
     void *map =
         error != 0 ? MAP_FAILED : mmap(NULL, file->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (error == 0 && map == MAP_FAILED)
@@ -175,8 +198,9 @@ void se_stat_file_close(struct se_stat_file *file)
     if (file->map == NULL)
         return;
     ((struct spate_stat_head *)file->map)->state = SPATE_STAT_ENDED;
+    if (is_in_place(file)) /* before the mapping ends: until then the inode is no other file's */
+        (void)unlink(file->path);
     (void)munmap(file->map, file->size);
-    (void)unlink(file->path);
     file->map = NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <spate/conn.h>
 #include <spate/stat_file.h>
@@ -27,7 +28,9 @@ enum {
 struct se_stat_file {
     uint8_t *map; /* NULL: there is none */
     size_t size;
-    char path[PATH_MAX]; /* removed at the end */
+    dev_t device; /* these two: of the file, which another may replace */
+    ino_t inode;
+    char path[PATH_MAX]; /* removed at the end, if the file is still there */
 };
 
 /* Makes the file `path`; NULL: in the folder that $SPATE_STAT_DIR names, or none.  Returns 0, or a

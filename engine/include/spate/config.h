@@ -345,10 +345,10 @@ struct spate_config {
     uint8_t reserved_8[7]; /* no padding; ignored */
     /* A file in which other processes see the counters and histograms of this engine ("spate stat",
      * <spate/stat_file.h>): a path, at best in /run or /dev/shm.  A file of that name is replaced,
-     * and the file is removed with the engine; it stays after a crash.  380 KiB per shard, beside
-     * memory_bytes_max.  Copied, and NULL in what spate_engine_config() returns.  Default NULL: in
-     * the folder that the environment names in SPATE_STAT_DIR, as spate-PID-NUMBER.stat, or none.
-     */
+     * and the file is removed with the engine, unless another engine has replaced it; it stays
+     * after a crash.  380 KiB per shard, beside memory_bytes_max.  Copied, and NULL in what
+     * spate_engine_config() returns.  Default NULL: in the folder that the environment names in
+     * SPATE_STAT_DIR, as spate-PID-NUMBER.stat, or none. */
     const char *stat_file;
     /* Files of what happens in connections: see <spate/qlog.h>.  Copied, and NULL in what
      * spate_engine_config() returns.  Default NULL: nothing is recorded. */

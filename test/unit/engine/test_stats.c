@@ -4,10 +4,14 @@
 
 #include "test/support/qt.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/shard/shard.h"
+#include "engine/shard/stat_file.h"
 #include "test/support/conn_pair.h"
 
 #define WORDS(type) (sizeof(type) / sizeof(uint64_t))
@@ -254,6 +258,27 @@ static void each_field_of_a_connection_is_reported(void **state)
     free(shard);
 }
 
+/* As after a hand-over, where both processes have one configuration: the old engine ends last. */
+static void an_engine_that_ends_leaves_the_file_of_its_successor(void **state)
+{
+    (void)state;
+    static struct se_stat_file old, next;
+    struct spate_error warning = {""}, error = {""};
+    char folder[] = "/tmp/spate-stats-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/stat", folder);
+    assert_int_equal(se_stat_file_open(&old, path, 1, &warning, &error), 0);
+    assert_int_equal(se_stat_file_open(&next, path, 1, &warning, &error), 0);
+    se_stat_file_close(&old);
+    int left = access(path, F_OK);
+    se_stat_file_close(&next);
+    int end = access(path, F_OK) == 0 ? 0 : errno;
+    (void)unlink(path);
+    (void)rmdir(folder);
+    assert_int_equal(left, 0);
+    assert_int_equal(end, ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +288,7 @@ int main(void)
         cmocka_unit_test(each_field_of_a_shard_comes_from_somebody_who_counts),
         QT_TEST(conn_pair, a_shard_reports_its_connections_living_and_closed),
         QT_TEST(conn_pair, each_field_of_a_connection_is_reported),
+        cmocka_unit_test(an_engine_that_ends_leaves_the_file_of_its_successor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
