@@ -2,6 +2,7 @@
 #ifndef EXAMPLES_SIGNALS_H
 #define EXAMPLES_SIGNALS_H
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 
@@ -9,7 +10,7 @@
 
 /* Returns a descriptor that is readable after a signal: SIGINT, SIGTERM, or `another` unless that
  * is 0.  They do nothing else any more, so call it before threads are started.  -1: errno says why
- * not. */
+ * not, and the signals end the process as before. */
 static inline int signals_open(int another)
 {
     sigset_t signals;
@@ -17,7 +18,12 @@ static inline int signals_open(int another)
         sigaddset(&signals, SIGTERM) != 0 || (another != 0 && sigaddset(&signals, another) != 0) ||
         sigprocmask(SIG_BLOCK, &signals, NULL) != 0)
         return -1;
-    return signalfd(-1, &signals, SFD_CLOEXEC);
+    int fd = signalfd(-1, &signals, SFD_CLOEXEC);
+    int error = errno;
+    if (fd < 0)
+        (void)sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    errno = error;
+    return fd;
 }
 
 /* Lets SIGINT and SIGTERM end the process again, at once. */
