@@ -125,6 +125,20 @@ class HandOver(Case):
         self.assertEqual(new.wait(HANG_S), 0)
         self.assertFalse(self.path.exists())
 
+    def test_a_server_that_ends_leaves_the_socket_of_its_successor(self):
+        """The successor listens before this one knows that all is given, and is told to end."""
+        _, fds = self.bind(1)
+        server = self.activate(fds, '--inherit', 'quic', '--hand-over', self.path)
+        while not self.path.exists():
+            self.assertIsNone(server.poll())
+        self.path.unlink()
+        successor = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(successor.close)
+        successor.bind(str(self.path))
+        server.send_signal(signal.SIGTERM)
+        self.assertEqual(server.wait(HANG_S), 0)
+        self.assertTrue(self.path.exists())
+
     def test_a_file_in_the_place_of_the_socket_stays(self):
         self.path.write_text('precious')
         done = subprocess.run([SPATE, 'serve', '--root', self.root, '--listen', '127.0.0.1:0',

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <spate/spate.h>
@@ -67,9 +68,17 @@ static void *wait_for_next(void *argument)
     return NULL;
 }
 
+/* A successor listens at the path before this process has read that it is replaced. */
+static bool is_own_path(const struct replace *h)
+{
+    struct stat status;
+    return lstat(h->path, &status) == 0 && status.st_dev == h->device && status.st_ino == h->inode;
+}
+
 bool replace_finish(struct replace *h)
 {
     struct spate_error error = {""};
+    struct stat status;
     if (h->channel >= 0 && spate_engine_take_over_finish(h->engine, PATIENCE_NS, &error) != 0)
         return failed(h, error.text);
     if (h->channel >= 0)
@@ -78,6 +87,10 @@ bool replace_finish(struct replace *h)
     h->listening = spate_hand_over_listen(h->path, &error);
     if (h->listening < 0)
         return failed_there(&error);
+    if (lstat(h->path, &status) == 0) {
+        h->device = status.st_dev;
+        h->inode = status.st_ino;
+    }
     int result = pthread_create(&h->thread, NULL, wait_for_next, h);
     h->has_thread = result == 0;
     return h->has_thread || failed(h, strerror(result));
@@ -91,7 +104,7 @@ bool replace_is_given(const struct replace *h)
 void replace_end(struct replace *h)
 {
     if (h->has_thread) {
-        if (!replace_is_given(h))
+        if (is_own_path(h))
             (void)unlink(h->path);
         atomic_store(&h->is_ending, true);
         (void)shutdown(h->listening, SHUT_RDWR); /* ends the thread's accept4() */

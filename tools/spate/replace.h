@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct spate_engine;
 struct spate_shard;
@@ -17,6 +18,8 @@ struct replace {
     struct spate_shard *shard; /* woken when another process has taken over */
     int channel;               /* to the process before; -1: there is none */
     int listening;             /* for the next one; -1: nobody waits */
+    dev_t device;              /* these two: of the file at `path` that `listening` has made */
+    ino_t inode;
     pthread_t thread;
     bool has_thread;
     atomic_bool is_given;
