@@ -51,20 +51,23 @@ static int set_timeout(int fd, uint64_t wait_ns)
     return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) == 0 ? 0 : -errno;
 }
 
-/* Returns 0, -ETIMEDOUT or another negative errno.  The socket has no time-out afterwards.  With
- * one, work for a ring of this thread interrupts connect(), and not signals alone. */
+/* Returns 0 or a negative errno.  The socket has no time-out afterwards.  With one, work for a ring
+ * of this thread interrupts connect(), and not signals alone. */
 static int connect_soon(int fd, const struct sockaddr_un *address)
 {
-    uint64_t end_ns = se_clock_now_ns() + ROOM_NS;
-    int result = -EINTR;
-    for (uint64_t now_ns; result == -EINTR && (now_ns = se_clock_now_ns()) < end_ns;) {
-        result = set_timeout(fd, SB_MAX(end_ns - now_ns, SB_US)); /* 0 is none */
-        if (result == 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0)
-            result = -errno;
-    }
-    if (result == -EINTR || result == -EAGAIN)
-        return -ETIMEDOUT;
-    return result != 0 ? result : set_timeout(fd, 0);
+    uint64_t now_ns = se_clock_now_ns();
+    uint64_t end_ns = now_ns + ROOM_NS;
+    do {
+        int result = set_timeout(fd, SB_MAX(end_ns - now_ns, SB_US)); /* 0 is none */
+        if (result != 0)
+            return result;
+        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+            return set_timeout(fd, 0);
+        now_ns = se_clock_now_ns();
+    } while (errno == EINTR && now_ns < end_ns);
+    if (errno == ECONNREFUSED) /* its process has ended */
+        return -ENOENT;
+    return errno == EINTR || errno == EAGAIN ? -ETIMEDOUT : -errno;
 }
 
 int spate_hand_over_connect(const char *path, struct spate_error *error)
@@ -76,8 +79,6 @@ int spate_hand_over_connect(const char *path, struct spate_error *error)
     int result = connect_soon(fd, &address);
     if (result == 0)
         return fd;
-    if (result == -ECONNREFUSED) /* its process has ended */
-        result = -ENOENT;
     (void)close(fd);
     const char *reason = result == -ENOENT      ? "nobody listens there"
                          : result == -ETIMEDOUT ? "the process that listens accepts nobody"
