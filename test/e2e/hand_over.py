@@ -4,6 +4,8 @@
 refused, also when the old process is killed while it serves its last connections.
 
 usage: hand_over.py SPATE SERVER LOAD
+
+SPATE_TEST_LONG=1 in the environment adds a test that waits for half a minute.
 """
 import json
 import os
@@ -149,6 +151,18 @@ class HandOver(Processes):
         self.ends_in_order(old)
         new.send_signal(signal.SIGTERM)
         self.ends_in_order(new)
+
+    if os.environ.get('SPATE_TEST_LONG'):
+        def test_a_process_that_says_nothing_is_given_up(self):
+            server = self.serve(drain_s=1)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+                silent.connect(self.path)
+                silent.settimeout(60 * SLOWER)
+                while silent.recv(1 << 16):
+                    pass
+                self.serve()
+                server.communicate(timeout=HANG_S)
+                self.assertEqual(server.returncode, 0)
 
     def test_connections_that_do_not_end_are_closed_after_the_drain(self):
         old = self.serve(drain_s=1)

@@ -74,13 +74,25 @@ static void take_steps(struct hand_over *h)
         (void)server_failed("spate_engine_hand_over", result, &error);
 }
 
+/* Waits until a descriptor is readable or the shard is due; during a hand-over for a second at
+ * most: the engine gives up a process that says nothing, but only when it is asked. */
+static int wait_for_work(struct hand_over *h)
+{
+    struct timespec wait;
+    const struct timespec *timeout = spate_shard_timeout(h->echo.shard, &wait);
+    if (h->polled[CHANNEL].fd >= 0 && (timeout == NULL || timeout->tv_sec > 0)) {
+        wait = (struct timespec){.tv_sec = 1};
+        timeout = &wait;
+    }
+    return ppoll(h->polled, POLLED, timeout, NULL);
+}
+
 static int run(struct hand_over *h)
 {
     struct pollfd *polled = h->polled;
-    struct timespec wait;
     int result = 0;
     while (result == 0 && !h->echo.has_ended) {
-        int count = ppoll(polled, POLLED, spate_shard_timeout(h->echo.shard, &wait), NULL);
+        int count = wait_for_work(h);
         if (count > 0 && polled[SIGNALS].revents != 0) {
             stop_polling(&polled[SIGNALS]);
             if (polled[SUCCESSORS].fd >= 0) /* otherwise the path is the successor's */
@@ -88,9 +100,9 @@ static int run(struct hand_over *h)
             h->drain_ns = 0;
             end_in_order(h, "the server stops");
         }
-        if (count > 0 && polled[CHANNEL].revents != 0)
+        if (polled[CHANNEL].fd >= 0)
             take_steps(h);
-        else if (count > 0 && polled[SUCCESSORS].revents != 0 && polled[CHANNEL].fd < 0)
+        else if (count > 0 && polled[SUCCESSORS].revents != 0)
             polled[CHANNEL] = (struct pollfd){
                 .fd = accept4(polled[SUCCESSORS].fd, NULL, NULL, SOCK_CLOEXEC),
                 .events = POLLIN,
