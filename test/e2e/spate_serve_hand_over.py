@@ -7,10 +7,12 @@ usage: spate_serve_hand_over.py SPATE RELAY
 """
 import hashlib
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 from spate_get_support import HANG_S, SPATE, Case
@@ -138,6 +140,21 @@ class HandOver(Case):
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(HANG_S), 0)
         self.assertTrue(self.path.exists())
+
+    def test_a_server_without_descriptors_for_a_while_can_be_replaced(self):
+        _, fds = self.bind(1)
+        words = ('--inherit', 'quic', '--hand-over', self.path)
+        old = self.activate(fds, *words)
+        while not self.path.exists():
+            self.assertIsNone(old.poll())
+        limits = resource.prlimit(old.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(old.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as early:
+            early.connect(str(self.path))
+            time.sleep(0.3)  # it is not accepted
+        resource.prlimit(old.pid, resource.RLIMIT_NOFILE, limits)
+        self.activate(fds, *words)
+        self.assertEqual(old.wait(HANG_S), 0)
 
     def test_a_file_in_the_place_of_the_socket_stays(self):
         self.path.write_text('precious')

@@ -2,6 +2,7 @@
 #include "tools/spate/replace.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 
 #define PATIENCE_NS UINT64_C(10000000000)
 #define SLICE_NS    UINT64_C(500000000) /* of a wait that the end of the process cuts off */
+#define RETRY_MS    100
 
 static bool failed(const struct replace *h, const char *what)
 {
@@ -45,12 +47,23 @@ bool replace_take(struct replace *ret, const char *path, struct spate_engine *en
            failed(ret, error.text);
 }
 
+/* Returns the channel to a process that has come; -1: the server ends.  What else fails, as for
+ * want of a descriptor, passes. */
+static int next_channel(const struct replace *h)
+{
+    int channel;
+    while ((channel = accept4(h->listening, NULL, NULL, SOCK_CLOEXEC)) < 0 &&
+           !atomic_load(&h->is_ending))
+        (void)poll(NULL, 0, RETRY_MS);
+    return channel;
+}
+
 /* Gives the sockets to the first process that takes them. */
 static void *wait_for_next(void *argument)
 {
     struct replace *h = argument;
     int channel;
-    while ((channel = accept4(h->listening, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+    while ((channel = next_channel(h)) >= 0) {
         struct spate_error error = {""};
         int result;
         do /* until the engine gives it up */
