@@ -34,7 +34,7 @@ enum {
     SE_GROUP_WAYS = 4, /* peers that may share a place; members of further ones are in no group */
     SE_GROUP_TRAIN_MIN = 8,   /* datagrams of a train whose connection sends much */
     SE_GROUP_FREE_COUNT = 2,  /* that leave at once, of a connection which may send little */
-    SE_GROUP_TURN_TRAINS = 4, /* a quarter of the least limit of a group */
+    SE_GROUP_TURN_TRAINS = 4, /* at most, and no more than a quarter of the limit */
 };
 
 /* Paths whose shortest round trip is longer are not near, but for those within the machine, whose
