@@ -20,7 +20,7 @@ enum {
     SE_RX_ITEMS = 1024,  /* datagrams per delivery; more than one buffer can hold */
     SE_RX_NONE = UINT16_MAX,
 
-    /* Datagrams of handshakes that may wait for a later turn, 2 KiB each; above that a turn does
+    /* Datagrams of handshakes that may wait for a later turn, mostly 2 KiB; above that a turn does
      * more handshakes.  With 150 us for each they have waited 10 ms then. */
     SE_RX_HELD_MAX = 64,
 };
@@ -60,7 +60,7 @@ static inline uint32_t se_rx_tick(uint64_t now_ns)
 }
 
 enum {
-    SE_RX_NEWCOMER_TICKS = 2, /* a connection is no newcomer when it is older */
+    SE_RX_NEWCOMER_TICKS = 3, /* a connection is no newcomer when it is older: half a second */
     SE_RX_GUARD_TICKS = 8, /* a datagram of one that is not says that others will come for long */
 };
 

@@ -9,7 +9,7 @@ enum {
     HELLOS_MANY = 104, /* 40 more than SE_RX_HELD_MAX of engine/net/rx.h */
 };
 
-#define AGE_NS   UINT64_C(500000000) /* more than SE_RX_NEWCOMER_TICKS */
+#define AGE_NS   UINT64_C(700000000) /* more than SE_RX_NEWCOMER_TICKS */
 #define SHORT_NS UINT64_C(50000000)
 
 static uint32_t wanted_count;
