@@ -52,7 +52,7 @@ struct sp_tombstone;
 struct sp_config {
     uint64_t idle_timeout_ns;         /* 0: none */
     uint64_t keep_alive_ns;           /* silence after which a PING is sent; 0: none */
-    uint64_t handshake_timeout_ns;    /* 0: none */
+    uint64_t handshake_timeout_ns;    /* 0: none; but see handshake_deadline() */
     uint64_t ack_delay_ns_max;        /* we delay an ACK by at most this; < 2^14 ms */
     size_t datagram_size_max;         /* UDP payload bytes we send once it is safe; >= 1200 */
     uint64_t stream_window_bytes;     /* receive window at the start */

@@ -25,6 +25,8 @@
 
 #define DISCARD_INTERVAL_NS SB_MS
 
+#define UNPROVEN_NS (10 * SB_S) /* as long as a handshake takes by default */
+
 static uint64_t idle_deadline(const struct sp_conn *conn)
 {
     if (conn->idle_timeout_ns == 0)
@@ -34,11 +36,16 @@ static uint64_t idle_deadline(const struct sp_conn *conn)
     return sb_time_add(conn->idle_from_ns, timeout_ns);
 }
 
+/* Anybody can begin a handshake in anybody's name: without a time-out of the configuration it ends
+ * as well, unless the client's address is proven. */
 static uint64_t handshake_deadline(const struct sp_conn *conn)
 {
-    if (conn->handshake_state >= SP_HANDSHAKE_COMPLETE || conn->config->handshake_timeout_ns == 0)
+    uint64_t timeout_ns = conn->config->handshake_timeout_ns;
+    if (conn->handshake_state >= SP_HANDSHAKE_COMPLETE)
         return SB_NEVER;
-    return sb_time_add(conn->handshake->start_ns, conn->config->handshake_timeout_ns);
+    if (timeout_ns == 0 && sp_conn_is_server(conn) && !conn->path->is_valid)
+        timeout_ns = UNPROVEN_NS;
+    return timeout_ns == 0 ? SB_NEVER : sb_time_add(conn->handshake->start_ns, timeout_ns);
 }
 
 /* An ACK that is due but lacks memory for its record, or may not be sent to an address that is not

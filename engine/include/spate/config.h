@@ -158,7 +158,8 @@ struct spate_config {
     /* A connection that is idle for so long is closed; the smaller value of both ends counts
      * [RFC9000 10.1].  Default 30 s; 1 ms to 365 days, or 0 for none. */
     uint64_t idle_timeout_ns;
-    /* A handshake that takes longer fails.  Default 10 s; 1 ms to 365 days, or 0 for none. */
+    /* A handshake that takes longer fails.  Default 10 s; 1 ms to 365 days, or 0 for none.
+     * With 0 a server still waits at most 10 s for clients whose addresses are not proven. */
     uint64_t handshake_timeout_ns;
     /* The most that an ACK is delayed: max_ack_delay [RFC9000 18.2].
      * Default 25 ms; 0 to 16,383 ms. */

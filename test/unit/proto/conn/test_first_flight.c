@@ -120,6 +120,30 @@ static void the_flight_is_not_sent_for_each_client_hello(void **state)
     assert_int_equal(resends, SP_FLIGHT_RESENDS_MAX);
 }
 
+/* Anybody can send an Initial in anybody's name: what it takes comes back, whatever is configured.
+ */
+static void a_handshake_in_a_strangers_name_ends_by_itself(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct flight flight;
+    for (uint32_t is_proven = 0; is_proven < 2; is_proven++) {
+        pair_init(pair);
+        pair->config.handshake_timeout_ns = pair->config.idle_timeout_ns = 0;
+        pair_start(pair);
+        pair_carry(pair, SP_CLIENT);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        const uint64_t end_ns = pair->now_ns + 60 * SB_S;
+        server->path->is_valid = is_proven == 1; /* as by a token */
+        while (!sp_conn_is_closed(server) && sp_conn_deadline_ns(server) < end_ns) {
+            pair->now_ns = SB_MAX(pair->now_ns, sp_conn_deadline_ns(server));
+            sp_conn_on_deadline(server, pair->now_ns);
+            take_flight(pair, SP_SERVER, &flight); /* nobody answers */
+        }
+        assert_int_equal(sp_conn_is_closed(server), is_proven == 0);
+        assert_int_equal(sp_conn_is_drained(server), is_proven == 0);
+    }
+}
+
 /* [RFC9000 13.2.5] The first datagram of the server's flight comes 100 ms after the others, which
  * wait for its keys. */
 static void the_wait_for_keys_is_no_part_of_the_round_trip(void **state)
@@ -223,6 +247,7 @@ int main(void)
         QT_TEST(conn_pair, each_probe_of_the_server_carries_its_flight),
         QT_TEST(conn_pair, a_repeated_client_hello_brings_the_flight_again),
         QT_TEST(conn_pair, the_flight_is_not_sent_for_each_client_hello),
+        QT_TEST(conn_pair, a_handshake_in_a_strangers_name_ends_by_itself),
         QT_TEST(conn_pair, the_wait_for_keys_is_no_part_of_the_round_trip),
         QT_TEST(conn_pair, the_wait_for_the_peers_keys_is_none_either),
         QT_TEST(conn_pair, an_ack_that_waited_for_keys_counts_from_its_arrival),
