@@ -55,19 +55,19 @@ static int set_timeout(int fd, uint64_t wait_ns)
  * of this thread interrupts connect(), and not signals alone. */
 static int connect_soon(int fd, const struct sockaddr_un *address)
 {
-    uint64_t now_ns = se_clock_now_ns();
-    uint64_t end_ns = now_ns + ROOM_NS;
-    do {
+    uint64_t end_ns = se_clock_now_ns() + ROOM_NS;
+    int error = EINTR;
+    for (uint64_t now_ns; error == EINTR && (now_ns = se_clock_now_ns()) < end_ns;) {
         int result = set_timeout(fd, SB_MAX(end_ns - now_ns, SB_US)); /* 0 is none */
         if (result != 0)
             return result;
-        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
-            return set_timeout(fd, 0);
-        now_ns = se_clock_now_ns();
-    } while (errno == EINTR && now_ns < end_ns);
-    if (errno == ECONNREFUSED) /* its process has ended */
+        error = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ? 0 : errno;
+    }
+    if (error == EINTR || error == EAGAIN)
+        return -ETIMEDOUT;
+    if (error == ECONNREFUSED) /* its process has ended */
         return -ENOENT;
-    return errno == EINTR || errno == EAGAIN ? -ETIMEDOUT : -errno;
+    return error != 0 ? -error : set_timeout(fd, 0);
 }
 
 int spate_hand_over_connect(const char *path, struct spate_error *error)
