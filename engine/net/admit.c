@@ -266,7 +266,13 @@ static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmat
     if (!read_token(shard, unmatched, &args) || !has_place(shard, unmatched, args.token_mark != 0))
         return NULL;
     struct spate_conn *conn;
-    return se_conn_create(shard, &args, &conn) == 0 ? conn : turn_away(shard, unmatched);
+    if (se_conn_create(shard, &args, &conn) != 0)
+        return turn_away(shard, unmatched);
+    /* [RFC9000 8.1.4] From here on, because Initials that come at one time may have one token. That
+     * of a Retry leads to one connection anyhow. */
+    if (args.token_mark != 0 && !args.has_retry)
+        se_retry_use(&shard->retry, args.token_mark);
+    return conn;
 }
 
 /* Keeps a 0-RTT packet whose Initial may follow.  Returns false for other packets, where 0-RTT is

@@ -92,6 +92,12 @@ void se_retry_use(struct se_retry *retry, uint64_t mark)
     *row_of(retry, mark) = mark;
 }
 
+void se_retry_forget(struct se_retry *retry, uint64_t mark)
+{
+    if (*row_of(retry, mark) == mark)
+        *row_of(retry, mark) = 0;
+}
+
 enum sc_token_result se_retry_open(struct se_retry *retry, struct sb_bytes token,
                                    const struct sp_addr *client, const struct sp_peek *initial,
                                    struct sc_token *ret)

@@ -62,5 +62,7 @@ SB_MUST_USE enum sc_token_result se_retry_open(struct se_retry *retry, struct sb
 uint64_t se_retry_mark_of(struct sb_bytes token);
 /* Remembers that a token has made a connection. */
 void se_retry_use(struct se_retry *retry, uint64_t mark);
+/* The connection came to nothing: the token may make another one. */
+void se_retry_forget(struct se_retry *retry, uint64_t mark);
 
 #endif

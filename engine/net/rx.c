@@ -190,6 +190,8 @@ static bool begin(struct spate_conn *conn)
         sp_conn_stats(conn->proto, &stats);
         if (stats.packets_in > 0)
             shard->counts.own.initials_without_hello++;
+        if (conn->token_mark != 0)
+            se_retry_forget(&shard->retry, conn->token_mark);
         se_conn_destroy(conn);
         return false;
     }

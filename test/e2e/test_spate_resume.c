@@ -302,6 +302,27 @@ static void a_token_saves_one_retry(void **state)
     assert_int_equal(r->w->client.connected_count, 3);
 }
 
+static bool three_are_connected(struct pw *w)
+{
+    return w->client.connected_count == 3 && w->server.connected_count == 3;
+}
+
+/* [RFC9000 8.1.4] Also if it comes with two connections that the server sees at one time. */
+static void a_token_that_comes_twice_at_once_saves_one_retry(void **state)
+{
+    (void)state;
+    struct resume *r = make(&(struct pw_config){.server = always_retry});
+    first(r);
+    (void)again(r, false);
+    (void)again(r, false);
+    for (int i = 0; i < 5; i++)
+        assert_true(spate_shard_turn(r->w->client.shard, 0) >= 0);
+    pw_until(r->w, three_are_connected);
+    assert_int_equal(pw_stats(&r->w->server).retries_sent, 2);
+    assert_int_equal(pw_stats(&r->w->server).tokens_accepted, 3);
+    assert_int_equal(pw_stats(&r->w->server).tokens_refused, 0);
+}
+
 /* Tickets and tokens that are cut, changed or of other keys cost a round trip and nothing else. */
 static void bad_tickets_and_tokens_are_ignored(void **state)
 {
@@ -358,6 +379,7 @@ int main(void)
         QT_TEST(owned, refused_0_rtt_is_sent_again_once),
         QT_TEST(owned, smaller_settings_of_a_listener_reject_0_rtt),
         QT_TEST(owned, a_token_saves_one_retry),
+        QT_TEST(owned, a_token_that_comes_twice_at_once_saves_one_retry),
         QT_TEST(owned, bad_tickets_and_tokens_are_ignored),
         QT_TEST(owned, bad_connect_options_are_refused),
     };

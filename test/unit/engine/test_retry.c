@@ -94,7 +94,13 @@ static void its_token_proves_the_address_once(void **state)
     assert_true(sp_cid_equal(&token.original_dcid, &original));
     assert_true(sp_cid_equal(&token.retry_scid, &f->header.scid));
 
-    se_retry_use(&f->retry, se_retry_mark_of(f->header.token));
+    uint64_t mark = se_retry_mark_of(f->header.token);
+    se_retry_use(&f->retry, mark);
+    se_retry_forget(&f->retry, mark + SE_RETRY_USED); /* of the same row */
+    assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_INVALID);
+    se_retry_forget(&f->retry, mark);
+    assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_VALID);
+    se_retry_use(&f->retry, mark);
     assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_INVALID);
     answer(f); /* another one is not concerned */
     assert_int_equal(open_for(f, f->header.scid, &token), SC_TOKEN_VALID);
