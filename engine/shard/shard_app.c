@@ -33,7 +33,8 @@ int spate_shard_shutdown(struct spate_shard *shard, uint64_t timeout_ns, uint64_
                          const char *reason)
 {
     struct se_shutdown_args args;
-    int result = se_shutdown_args_init(&args, se_shard_clock_ns(shard), timeout_ns, error, reason);
+    se_shard_catch_up(shard); /* the closing periods begin here [RFC9000 10.2] */
+    int result = se_shutdown_args_init(&args, shard->now_ns, timeout_ns, error, reason);
     if (result != 0)
         return result;
     args.wants_event = true;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #define MS       UINT64_C(1000000)
 #define SLEEP_NS (10000 * MS)
@@ -96,6 +97,36 @@ static void a_host_learns_that_the_end_is_due(void **state)
     pw_wait(&w->server, 0);
     assert_int_equal(ended.shutdown_count, 1);
     assert_in_range(spate_shard_deadline_ns(w->server.shard), pw_now_ns(), UINT64_MAX);
+}
+
+static void begins_with_10_ms(struct spate_config *config)
+{
+    config->initial_rtt_ns = 10 * MS; /* a PTO of 30 ms [RFC9002 6.2.1] */
+}
+
+/* A handshake is refused, and answers what comes late for three PTO [RFC9000 10.2], however long
+ * ago the last turn was. */
+static void a_shutdown_counts_from_the_call(void **state)
+{
+    (void)state;
+    struct ended ended = {0};
+    struct pw *w = pw_create(&(struct pw_config){.server = begins_with_10_ms});
+    w->server.on_event = on_event;
+    w->server.context = &ended;
+    (void)pw_connect(w);
+    assert_true(spate_shard_turn(w->client.shard, 0) >= 0);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (pw_stats(&w->server).conns_accepted == 0 && pw_now_ns() < end_ns)
+        pw_wait(&w->server, 0);
+    for (int i = 0; i < 3; i++)
+        pw_wait(&w->server, 0); /* its flight has left */
+    usleep(500000);
+    uint64_t begin_ns = pw_now_ns();
+    assert_int_equal(spate_shard_shutdown(w->server.shard, SPATE_FOREVER, 0, NULL), 0);
+    while (!server_is_done(w) && pw_now_ns() < end_ns)
+        pw_wait(&w->server, 0);
+    assert_int_equal(ended.shutdown_count, 1);
+    assert_true(pw_now_ns() - begin_ns >= 80 * MS);
 }
 
 static bool server_has_the_bytes(struct pw *w)
@@ -356,6 +387,7 @@ int main(void)
         QT_TEST(owned, a_shard_without_connections_is_done_at_once),
         QT_TEST(owned, a_shard_without_connections_does_not_sleep_over_its_end),
         QT_TEST(owned, a_host_learns_that_the_end_is_due),
+        QT_TEST(owned, a_shutdown_counts_from_the_call),
         QT_TEST(owned, the_new_are_refused_and_the_old_may_finish),
         QT_TEST(owned, a_connection_that_drained_unseen_does_not_hold_up_the_end),
         QT_TEST(owned, at_the_deadline_the_rest_is_closed),
