@@ -85,6 +85,11 @@ void se_engine_limit_set(struct se_engine_limit *limit, uint64_t bytes_per_s, ui
     atomic_store_explicit(&limit->bytes_per_s, bytes_per_s, memory_order_relaxed);
 }
 
+void se_engine_limit_begin(struct se_engine_limit *limit)
+{
+    atomic_store_explicit(&limit->next_ns, 0, memory_order_relaxed);
+}
+
 void se_limit_init(struct se_limit *limit, struct se_engine_limit *engine)
 {
     *limit = (struct se_limit){.engine = engine};

@@ -22,6 +22,9 @@ struct se_engine_limit {
 /* Sets the limit; 0: none.  What was overdrawn before stays to be waited for. */
 void se_engine_limit_set(struct se_engine_limit *limit, uint64_t bytes_per_s, uint64_t now_ns);
 
+/* Forgets what was borrowed: another clock begins. */
+void se_engine_limit_begin(struct se_engine_limit *limit);
+
 /* The rate limit of a shard: one bucket, and a line of the connections that wait for it or for the
  * bucket of the engine.
  *

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "engine/base/path.h"
+#include "engine/shard/engine.h"
 #include "engine/shard/shard.h"
 #include "uring/hosted.h"
 
@@ -172,14 +173,15 @@ int spate_shard_turn_at(struct spate_shard *shard, uint64_t now_ns)
     int result = claim(shard);
     if (result != 0)
         return result;
-    if (now_ns == 0 || now_ns < shard->hosted.now_ns)
+    if (now_ns == 0 || now_ns < se_shard_host_ns(shard))
         return -EINVAL;
-    if (shard->hosted.now_ns == 0) {
+    if (SB_UNLIKELY(se_shard_host_ns(shard) == 0)) {
         if (has_begun(shard))
             return -EBUSY;
         shard->now_ns = now_ns;
         se_wheel_init(&shard->wheel, now_ns);
+        se_engine_begin_host_clock(shard->engine, now_ns);
     }
-    shard->hosted.now_ns = now_ns;
+    atomic_store_explicit(&shard->hosted.now_ns, now_ns, memory_order_relaxed);
     return se_shard_turn(shard, 0);
 }

@@ -311,10 +311,20 @@ int spate_engine_set_rate_limit(struct spate_engine *engine, uint64_t bytes_per_
 {
     if (!se_config_is_rate(bytes_per_s))
         return -EINVAL;
-    se_engine_limit_set(&engine->limit, bytes_per_s, se_clock_now_ns());
+    (void)pthread_mutex_lock(&engine->lock); /* against se_engine_begin_host_clock() */
+    se_engine_limit_set(&engine->limit, bytes_per_s, se_shard_clock_ns(engine->shards[0]));
+    (void)pthread_mutex_unlock(&engine->lock);
     for (uint32_t i = 0; i < engine->config.shard_count; i++) /* who waits may have to wait less */
         spate_shard_wake(engine->shards[i]);
     return 0;
+}
+
+void se_engine_begin_host_clock(struct spate_engine *engine, uint64_t now_ns)
+{
+    (void)pthread_mutex_lock(&engine->lock);
+    se_engine_limit_begin(&engine->limit);
+    atomic_store_explicit(&engine->shards[0]->hosted.now_ns, now_ns, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&engine->lock);
 }
 
 enum spate_backend spate_engine_backend(const struct spate_engine *engine)

@@ -76,4 +76,8 @@ struct spate_engine {
  * process that it takes over from.  No shard runs. */
 void se_engine_set_mask(struct spate_engine *engine, const uint8_t *reset_key);
 
+/* Its only shard goes by the host's clock from now on, where the engine's rate limit went by the
+ * system's. */
+void se_engine_begin_host_clock(struct spate_engine *engine, uint64_t now_ns);
+
 #endif

@@ -95,7 +95,8 @@ struct se_relief {
 
 /* Of a shard whose host moves the datagrams: see <spate/io.h>. */
 struct se_hosted {
-    uint64_t now_ns;     /* the host's clock; 0: it has none of its own */
+    /* The host's clock; 0: it has none of its own.  Relaxed: any thread may ask for the time. */
+    _Atomic uint64_t now_ns;
     uint32_t slot_count; /* slots that it was shown and has not given */
 };
 
@@ -235,10 +236,17 @@ SB_MUST_USE int se_shard_claim(struct spate_shard *shard);
 /* Returns true if the calling thread owns the shard, or no thread does. */
 bool se_shard_is_mine(const struct spate_shard *shard);
 
-/* Returns the time: the system's, or that of the host. */
+/* Returns the host's time, 0 if the shard goes by the system's clock.  Threads: any. */
+static inline uint64_t se_shard_host_ns(const struct spate_shard *shard)
+{
+    return atomic_load_explicit(&shard->hosted.now_ns, memory_order_relaxed);
+}
+
+/* Returns the time: the system's, or that of the host.  Threads: any. */
 static inline uint64_t se_shard_clock_ns(const struct spate_shard *shard)
 {
-    return SB_UNLIKELY(shard->hosted.now_ns != 0) ? shard->hosted.now_ns : se_clock_now_ns();
+    uint64_t host_ns = se_shard_host_ns(shard);
+    return SB_UNLIKELY(host_ns != 0) ? host_ns : se_clock_now_ns();
 }
 
 /* Brings the time up to date, in a call of the application that begins a period: between two turns

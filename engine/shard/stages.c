@@ -47,7 +47,7 @@ void se_stages_begin_sampled(struct spate_shard *shard)
         record_since(stages, SE_HISTOGRAM_answer_ns, shard->now_ns, stages->handed_ns);
     stages->handed_ns = 0;
     stages->sealed_ns = 0;
-    stages->is_sampled = stages->turns_left == 0 && shard->hosted.now_ns == 0;
+    stages->is_sampled = stages->turns_left == 0 && se_shard_host_ns(shard) == 0;
     if (stages->turns_left == 0)
         stages->turns_left = SE_STAGES_TURNS;
     stages->seen_trains = shard->send.counts.trains;
@@ -72,7 +72,7 @@ void se_stages_submitted(struct se_stages *stages, uint64_t now_ns)
 void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns)
 {
     struct se_stages *stages = &shard->stages;
-    if (stamp_ns == 0 || SB_UNLIKELY(shard->hosted.now_ns != 0))
+    if (stamp_ns == 0 || SB_UNLIKELY(se_shard_host_ns(shard) != 0))
         return;
     if (SB_UNLIKELY(shard->now_ns >= stages->wall_until_ns)) {
         stages->wall_since_ns = se_clock_wall_ns() - se_clock_now_ns();

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include <spate/io.h>
+
+#include "engine/shard/shard.h"
 #include "proto/base/compiler.h"
 #include "proto/base/time.h"
 #include "test/support/limit_turn.h"
@@ -265,6 +268,37 @@ static void without_a_limit_nobody_waits(void **state)
     assert_int_equal(w.engine.waiting_count, 0);
 }
 
+/* The clock of a shard without sockets is its host's, from 5 ns on here.  What was set before goes
+ * by it as well, and so does a change. */
+static void the_clock_is_that_of_the_host(void **state)
+{
+    (void)state;
+    struct spate_config config;
+    struct spate_engine *engine = NULL;
+    spate_config_init(&config);
+    config.backend = SPATE_BACKEND_HOST;
+    assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    struct spate_shard *shard = spate_engine_shard(engine, 0);
+    struct se_limit *limit = &shard->limit;
+    for (uint64_t rate = 1000; rate <= 2000; rate += 1000)
+        assert_int_equal(spate_engine_set_rate_limit(engine, rate), 0);
+    assert_int_equal(spate_shard_turn_at(shard, 5), 0);
+    assert_true(se_limit_is_open(limit, 5));
+
+    assert_int_equal(spate_shard_turn_at(shard, 100 * SB_S), 0);
+    for (uint32_t i = 0; i < 100; i++)
+        if (se_limit_is_open(limit, 100 * SB_S))
+            se_limit_on_sent(limit, DATAGRAM, 100 * SB_S);
+    assert_false(se_limit_is_open(limit, 100 * SB_S));
+    assert_int_equal(spate_engine_set_rate_limit(engine, 4000), 0);
+    assert_false(se_limit_is_open(limit, 100 * SB_S));
+    assert_true(se_limit_is_open(limit, 102 * SB_S));
+    assert_int_equal(spate_engine_set_rate_limit(engine, 0), 0);
+    assert_int_equal(spate_engine_set_rate_limit(engine, 4000), 0);
+    assert_true(se_limit_is_open(limit, 102 * SB_S));
+    spate_engine_destroy(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +309,7 @@ int main(void)
         cmocka_unit_test(changes_are_kept_on_average),
         cmocka_unit_test(a_shard_may_have_a_limit_of_its_own_too),
         cmocka_unit_test(without_a_limit_nobody_waits),
+        cmocka_unit_test(the_clock_is_that_of_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
