@@ -152,6 +152,17 @@ class HandOver(Processes):
         new.send_signal(signal.SIGTERM)
         self.ends_in_order(new)
 
+    def test_a_server_that_ends_leaves_the_socket_of_its_successor(self):
+        """The successor listens before this one knows that all is given, and is told to end."""
+        server = self.serve()
+        os.unlink(self.path)
+        successor = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(successor.close)
+        successor.bind(self.path)
+        server.send_signal(signal.SIGTERM)
+        self.ends_in_order(server)
+        self.assertTrue(os.path.exists(self.path))
+
     if os.environ.get('SPATE_TEST_LONG'):
         def test_a_process_that_says_nothing_is_given_up(self):
             server = self.serve(drain_s=1)

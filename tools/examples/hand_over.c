@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/examples/echo.h"
@@ -25,6 +26,7 @@ enum { SHARD, SIGNALS, SUCCESSORS, CHANNEL, POLLED };
 struct hand_over {
     struct echo echo;
     const char *path;
+    struct stat made; /* what this process has made at `path` */
     uint64_t drain_ns;
     struct pollfd polled[POLLED]; /* fd -1: not polled */
 };
@@ -42,6 +44,7 @@ static int begin(struct hand_over *h, uint16_t port)
     h->polled[SHARD].fd = spate_shard_fd(echo->shard);
     if (h->polled[SUCCESSORS].fd < 0)
         return 1;
+    (void)lstat(h->path, &h->made); /* nothing, if it is gone already */
     printf("serving\n");
     return fflush(stdout) == 0 ? 0 : 1;
 }
@@ -95,7 +98,9 @@ static int run(struct hand_over *h)
         int count = wait_for_work(h);
         if (count > 0 && polled[SIGNALS].revents != 0) {
             stop_polling(&polled[SIGNALS]);
-            if (polled[SUCCESSORS].fd >= 0) /* otherwise the path is the successor's */
+            struct stat there;
+            bool is_own = lstat(h->path, &there) == 0 && there.st_ino == h->made.st_ino;
+            if (polled[SUCCESSORS].fd >= 0 && is_own) /* otherwise it is a successor's */
                 (void)unlink(h->path);
             h->drain_ns = 0;
             end_in_order(h, "the server stops");
