@@ -205,7 +205,7 @@ static uint64_t patience_ns(const struct spate_messenger *messenger)
                   SE_MESSAGE_STALL_RTTS * sp_conn_rtt_ns(messenger->conn->proto));
 }
 
-/* Something waits: from now on run_stalled() looks after it, if it does not yet. */
+/* Something waits, or soon may: from now on run_stalled() looks after it, if it does not yet. */
 static void arm_stall(struct spate_messenger *messenger)
 {
     if (messenger->stall_ns != SB_NEVER)
@@ -333,6 +333,8 @@ static void lend(struct se_exchange *exchange)
     exchange->lent_has_segment = false;
     exchange->was_lent = true;
     charge(exchange, size);
+    if (messenger->receive_bytes > messenger->options.receive_bytes_max)
+        arm_stall(messenger);
 }
 
 /* The message takes longer: its slices become memory of its own. */
@@ -344,16 +346,21 @@ static void settle_fresh(struct se_exchange *exchange)
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
 }
 
-/* Finds the message that waits and began last, or returns NULL. */
-static struct se_exchange *youngest_waiting(const struct spate_messenger *messenger)
+/* Finds the message that began last of those that wait, or else, where more is kept than may be, of
+ * those with memory that is not full: together they may have all of the peer's credit.  NULL: there
+ * is none. */
+static struct se_exchange *youngest_stalled(const struct spate_messenger *messenger)
 {
-    struct se_exchange *youngest = NULL;
+    bool is_full = messenger->receive_bytes > messenger->options.receive_bytes_max;
+    struct se_exchange *waiting = NULL, *lent = NULL;
     SB_LIST_EACH(link, &messenger->incoming) {
         struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
         if (exchange->in == SE_IN_WAITING)
-            youngest = exchange;
+            waiting = exchange;
+        else if (exchange->in == SE_IN_LENT && exchange != messenger->exempt)
+            lent = exchange;
     }
-    return youngest;
+    return waiting != NULL || !is_full ? waiting : lent;
 }
 
 /* Whether the peer cannot go on, or does not, is known by its credit: an outage of the path looks
@@ -365,7 +372,7 @@ static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
     messenger->stall_ns = SB_NEVER;
     if (messenger->conn == NULL)
         return;
-    struct se_exchange *youngest = youngest_waiting(messenger);
+    struct se_exchange *youngest = youngest_stalled(messenger);
     if (youngest == NULL && messenger->slices_held == 0)
         return;
     uint64_t wait_ns = patience_ns(messenger);

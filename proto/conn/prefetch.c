@@ -12,10 +12,11 @@
 
 #define KEY_BYTES 256 /* about that of crypto/protect.c */
 
+/* Addresses and no pointers: there may be no object, or a smaller one. */
 static void fetch(const void *object, size_t size)
 {
     for (size_t at = 0; at < size; at += SB_CACHE_LINE)
-        __builtin_prefetch((const char *)object + at, 1);
+        __builtin_prefetch((const void *)((uintptr_t)object + at), 1);
 }
 
 void sp_conn_prefetch(const struct sp_conn *conn)
