@@ -44,23 +44,30 @@ static void place(struct world_stream *stream, const uint8_t *data, size_t size,
     }
 }
 
-/* Sends a file of one chunk, the last `short_by` bytes excepted, and the end of the stream. */
-static struct world_stream *push_large(const char *path, bool is_right, size_t short_by, bool fin)
+/* Begins to send the only chunk of a file. */
+static struct world_stream *begin_chunk(const char *path)
 {
     struct files_item item = {.kind = FILES_FILE, .mode = 0644, .size = LARGE};
     uint8_t head[FILES_ITEM_SIZE_MAX];
-    uint8_t *data = malloc(LARGE + FILES_DIGEST_SIZE);
-    assert_non_null(data);
-    for (size_t i = 0; i < LARGE; i++)
-        data[i] = (uint8_t)(i * 7 / 3);
-    (void)SHA256(data, LARGE, data + LARGE);
-    data[LARGE / 2] ^= !is_right;
     item.piece_size = item.data_size = item.extents[0].size = LARGE;
     item.extent_count = 1;
     (void)snprintf(item.path, sizeof(item.path), "%s", path);
     struct world_stream *stream = files_world_open_stream(0);
     w->takes_memory = true;
     files_world_tell(stream, head, files_item_write(&item, head), false);
+    return stream;
+}
+
+/* Sends a file of one chunk, the last `short_by` bytes excepted, and the end of the stream. */
+static struct world_stream *push_large(const char *path, bool is_right, size_t short_by, bool fin)
+{
+    uint8_t *data = malloc(LARGE + FILES_DIGEST_SIZE);
+    assert_non_null(data);
+    for (size_t i = 0; i < LARGE; i++)
+        data[i] = (uint8_t)(i * 7 / 3);
+    (void)SHA256(data, LARGE, data + LARGE);
+    data[LARGE / 2] ^= !is_right;
+    struct world_stream *stream = begin_chunk(path);
     assert_true(stream->place_count > 1);
     place(stream, data, LARGE + FILES_DIGEST_SIZE - short_by, fin);
     free(data);
@@ -75,20 +82,6 @@ static uint8_t *make_chunk(uint8_t content)
     memset(data, content, LARGE);
     (void)SHA256(data, LARGE, data + LARGE);
     return data;
-}
-
-/* Begins to send the only chunk of a file. */
-static struct world_stream *begin_chunk(const char *path)
-{
-    struct files_item item = {.kind = FILES_FILE, .mode = 0644, .size = LARGE};
-    uint8_t head[FILES_ITEM_SIZE_MAX];
-    item.piece_size = item.data_size = item.extents[0].size = LARGE;
-    item.extent_count = 1;
-    (void)snprintf(item.path, sizeof(item.path), "%s", path);
-    struct world_stream *stream = files_world_open_stream(0);
-    w->takes_memory = true;
-    files_world_tell(stream, head, files_item_write(&item, head), false);
-    return stream;
 }
 
 static bool is_there(const char *path)

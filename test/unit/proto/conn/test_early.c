@@ -113,16 +113,23 @@ static void a_late_0_rtt_packet_is_opened_after_the_handshake(void **state)
     assert_int_equal(pair_conn(pair, SP_SERVER)->stats.stream_bytes_in, 1500);
 }
 
-/* [RFC9001 5.7, RFC9000 5.2.2] */
-static void a_0_rtt_packet_that_comes_before_the_whole_hello_waits(void **state)
+/* Takes a ClientHello in two packets and 1,500 bytes of 0-RTT in the third.  Returns the stream. */
+static uint64_t take_early_of_a_long_hello(struct conn_pair *pair, struct pair_packet packets[3])
 {
-    struct conn_pair *pair = begin(state, QS_EARLY_ACCEPT);
-    struct pair_packet packets[3];
     pair->tls_plan.hello_size = 1800;
     pair_start(pair);
     uint64_t id = say(pair, text, 1500, false);
     for (uint32_t i = 0; i < 3; i++)
         assert_true(pair_take(pair, SP_CLIENT, &packets[i]));
+    return id;
+}
+
+/* [RFC9001 5.7, RFC9000 5.2.2] */
+static void a_0_rtt_packet_that_comes_before_the_whole_hello_waits(void **state)
+{
+    struct conn_pair *pair = begin(state, QS_EARLY_ACCEPT);
+    struct pair_packet packets[3];
+    uint64_t id = take_early_of_a_long_hello(pair, packets);
     pair_deliver(pair, SP_SERVER, &packets[0]); /* half of it */
     pair_deliver(pair, SP_SERVER, &packets[2]);
     assert_int_equal(pair_conn(pair, SP_SERVER)->handshake->undecryptable_count, 1);
@@ -136,11 +143,7 @@ static void a_0_rtt_packet_in_a_transient_datagram_waits_as_well(void **state)
 {
     struct conn_pair *pair = begin(state, QS_EARLY_ACCEPT);
     struct pair_packet packets[3];
-    pair->tls_plan.hello_size = 1800;
-    pair_start(pair);
-    uint64_t id = say(pair, text, 1500, false);
-    for (uint32_t i = 0; i < 3; i++)
-        assert_true(pair_take(pair, SP_CLIENT, &packets[i]));
+    uint64_t id = take_early_of_a_long_hello(pair, packets);
     pair_deliver(pair, SP_SERVER, &packets[0]);
     pair->is_transient = true;
     pair_deliver(pair, SP_SERVER, &packets[2]);
