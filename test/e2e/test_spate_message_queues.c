@@ -243,17 +243,22 @@ static void end_message(struct mw *world, uint64_t index, size_t size)
 static void silence_refuses_no_message(void **state)
 {
     (void)state;
-    enum { COUNT = 5, FIRST = 60000, SIZE = 40000 }; /* less than the window */
-    struct mw *world = standing_world(COUNT, FIRST, SIZE);
-    pw_for(world->w, 100 * MS);
+    enum { COUNT = 5, PART = 20000 }; /* together less than the window */
+    struct mw *world = standing_world(COUNT, PART, PART);
+    pw_for(world->w, 100 * MS);          /* each has its first memory of its own .. */
+    for (uint64_t i = 0; i < COUNT; i++) /* .. and more than fits comes */
+        assert_int_equal(
+            spate_stream_send(world->conn, 4 * i + 2, mw_pattern + PART - 1, PART, false, 0), 0);
+    mw_until(world, mw_server_waits, 1);
     uint64_t end_ns = pw_now_ns() + 1200 * MS;
     while (pw_now_ns() < end_ns) /* the client does not run: nothing arrives */
         pw_wait(&world->w->server, 10 * MS);
     struct spate_messenger_stats stats = mw_stats_of(&world->server);
     assert_int_equal(stats.refused, 0);
     assert_int_equal(stats.incomplete_now, COUNT);
+    assert_true(stats.waiting_now > 0);
     for (uint64_t i = 0; i < COUNT; i++)
-        end_message(world, i, i == 0 ? FIRST : SIZE);
+        end_message(world, i, 2 * PART);
     mw_until(world, mw_server_has, COUNT);
     assert_int_equal(mw_stats_of(&world->server).refused, 0);
 }
