@@ -5,7 +5,8 @@
 The parts are `loopback`, `small`, `link` and `idle`; without one: all.  BUILD is a folder that
 tools/build.sh has made; `idle` needs -Dtests=enabled.  `link` needs root.  Files
 are in /dev/shm.  Each line has the wall time and the CPU seconds of both sides; what is compared
-runs in turns.  Where the machine has other work, only the CPU seconds say something.  What is not
+runs in turns: `loopback` beside cp, rsync's daemon, nginx with curl, and scp, `small` beside
+rsync's daemon.  Where the machine has other work, only the CPU seconds say something.  What is not
 installed is left out.
 """
 import contextlib
@@ -21,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import beside
 
 TICK = os.sysconf('SC_CLK_TCK')
 LINK_BITS = 1_000_000_000
@@ -65,15 +68,6 @@ class Bench:
             if match := re.fullmatch(r'listening at \S+:(\d+)\n', line):
                 return server, match[1]
         sys.exit('spate serve does not start')
-
-    def rsyncd(self):
-        config = self.top / 'rsyncd.conf'
-        config.write_text(f'use chroot = no\n[r]\npath = {self.www}\nread only = no\n'
-                          f'uid = {os.getuid()}\ngid = {os.getgid()}\n')
-        server = self.start(['rsync', '--daemon', '--no-detach', '--address=127.0.0.1',
-                             '--port=18731', f'--config={config}'])
-        time.sleep(0.3)
-        return server
 
     def clean(self):
         shutil.rmtree(self.out, ignore_errors=True)
@@ -127,10 +121,11 @@ def loopback(bench):
     rows = [('`spate cp` from the server', bench.cp(port, '@:big', bench.out), server),
             ('`spate cp` to the server', bench.cp(port, big, '@:in'), server),
             ('`cp`', ['cp', big, bench.out], None)]
-    if shutil.which('rsync'):
-        rows.append(("rsync's daemon", ['rsync', '-a', '--whole-file',
-                                        'rsync://127.0.0.1:18731/r/big', bench.out],
-                     bench.rsyncd()))
+    daemon, address = beside.rsync(bench)
+    if daemon:
+        rows.append(("rsync's daemon", ['rsync', '-a', '--whole-file', f'{address}/big', bench.out],
+                     daemon))
+    rows += beside.nginx(bench, big) + beside.scp(bench, big)
     bench.compare('1 GiB over loopback', size, rows)
     big.unlink()
 
@@ -143,12 +138,10 @@ def small(bench):
     server, port = bench.serve()
     rows = [('`spate cp -r` from the server', bench.cp(port, '-r', '@:small', bench.out), server),
             ('`spate cp -r` to the server', bench.cp(port, '-r', folder, '@:in'), server)]
-    if shutil.which('rsync'):
-        daemon = bench.rsyncd()
-        rows += [('rsync from its daemon', ['rsync', '-a', 'rsync://127.0.0.1:18731/r/small',
-                                            bench.out], daemon),
-                 ('rsync to its daemon', ['rsync', '-a', folder,
-                                          'rsync://127.0.0.1:18731/r/in/'], daemon)]
+    daemon, address = beside.rsync(bench)
+    if daemon:
+        rows += [('rsync from its daemon', ['rsync', '-a', f'{address}/small', bench.out], daemon),
+                 ('rsync to its daemon', ['rsync', '-a', folder, f'{address}/in/'], daemon)]
     bench.compare('10,000 files of 4 KB over loopback', 0, rows)
     shutil.rmtree(folder)
 
