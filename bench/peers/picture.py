@@ -11,12 +11,15 @@ HEAD = 34
 MARGIN = 14
 
 OURS = '#1f5fa8'
-LARGE = '#8fb4dd'  # ours with other datagrams
+VARIANT = '#8fb4dd'  # ours with an option
+LIMIT = '#e0c58a'
 OTHERS = '#b9bdc4'
 
 
 def colour(name):
-    return OURS if name == 'spate' else LARGE if name.startswith('spate') else OTHERS
+    if name == 'limit':
+        return LIMIT
+    return OURS if name == 'spate' else VARIANT if name.startswith('spate') else OTHERS
 
 
 def note(load, median):

@@ -44,7 +44,8 @@ def median(values):
 
 def summary(runs):
     for run in runs:
-        run['cpu'] = run['server_cpu'] + run['client_cpu']
+        cpu = run['server_cpu'], run['client_cpu']
+        run['cpu'] = None if None in cpu else sum(cpu)
     return {key: median([run[key] for run in runs]) for key in runs[0]}
 
 

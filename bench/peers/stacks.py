@@ -103,24 +103,80 @@ def check_cipher(name):
 
 
 class Spate:
-    def __init__(self, mtu=None):
-        self.name = 'spate' if mtu is None else f'spate-{mtu}'
-        self.title = 'spate' if mtu is None else f'spate, --mtu {mtu}'
-        self.mtu = mtu
+    """By default, or with more options, for some of the loads."""
+
+    def __init__(self, name='spate', title='spate', words=(), loads=('bulk', 'rr')):
+        self.name = name
+        self.title = title
+        self.more = words
+        self.loads = loads
 
     def does(self, load):
-        return load.is_bulk or self.mtu is None
+        return load.words[0] in self.loads
 
     def missing(self, setting):
         program = setting.build / 'bench/load/spate-bench'
         return None if program.is_file() else f'{program} is not built'
 
     def run(self, setting, load):
-        more = [] if self.mtu is None else ['--mtu', self.mtu]
         result = run_json([setting.build / 'bench/load/spate-bench', *load.words,
-                           *setting.words(), '--cipher', 'aes-128-gcm', *more, '--json', '-'])
+                           *setting.words(), '--cipher', 'aes-128-gcm', *self.more, '--json', '-'])
         check_cipher(result['config']['cipher'])
         return figures(load, result)
+
+
+class Limit:
+    """What the kernel and the cipher allow, each alone, over the same rings and sockets: no stack.
+    See bench/README.md, "The limit"."""
+
+    def __init__(self, name, title, command):
+        self.name = name
+        self.title = title
+        self.command = command
+
+    def does(self, load):
+        return load.words[0] == self.command
+
+    def missing(self, setting):
+        return None  # the same program as spate's
+
+    def run(self, setting, load):
+        result = run_json([setting.build / 'bench/load/spate-bench', 'limit', '--runs', '1',
+                           '--seconds', setting.seconds, '--server-cpu', setting.server_cpu,
+                           '--client-cpu', setting.client_cpu, '--cipher', 'aes-128-gcm',
+                           *self.words(load), '--json', '-'])
+        check_cipher(result['config']['cipher'])
+        return self.figures(result)
+
+
+class BulkLimit(Limit):
+    def words(self, load):
+        return ['--direction', 'up' if load.is_up else 'down']
+
+    def figures(self, result):
+        """A datagram costs each side so many ns, kernel and cipher."""
+        sender = result['kernel_send_ns'] + result['seal_ns']
+        receiver = result['kernel_receive_ns'] + result['open_ns']
+        is_up = result['config']['direction'] == 'up'
+        server, client = (receiver, sender) if is_up else (sender, receiver)
+        payload = result['limit_payload_bytes']
+        return {'gbps': result['limit_gbps'], 'requests_per_s': None, 'p50_us': None,
+                'p99_us': None, 'server_cpu': server / payload, 'client_cpu': client / payload}
+
+
+class EchoLimit(Limit):
+    """One datagram each way, both ends polling: there is no CPU figure."""
+
+    def does(self, load):
+        return load.name == 'rr-1'
+
+    def words(self, load):
+        return ['--request', '64', '--response', '64']
+
+    def figures(self, result):
+        return {'gbps': None, 'requests_per_s': 1e6 / result['floor_spin_p50_us'],
+                'p50_us': result['floor_spin_p50_us'], 'p99_us': result['floor_spin_p99_us'],
+                'server_cpu': None, 'client_cpu': None}
 
 
 class Peer:
@@ -238,8 +294,11 @@ STACKS = [
     Peer('tls', 'TLS 1.3 over TCP, OpenSSL', 'peer-tcp'),
     Iperf3(),
     Peer('tcp', 'TCP, no cipher', 'peer-tcp', ['--plain']),
-    Spate(8900),
-    Spate(65507),
+    Spate('spate-asleep', 'spate, --spin 0', ['--spin', '0'], ['rr']),
+    Spate('spate-8900', 'spate, --mtu 8900', ['--mtu', '8900'], ['bulk']),
+    Spate('spate-65507', 'spate, --mtu 65507', ['--mtu', '65507'], ['bulk']),
+    BulkLimit('limit', 'the limit: kernel and cipher', 'bulk'),
+    EchoLimit('limit', 'the limit: an echo, polling', 'rr'),
 ]
 
 # What a reader must know before comparing.
@@ -255,7 +314,8 @@ DIFFERENCES = """\
 - Requests over QUIC have a stream each, and the answers come in any order.  Over TCP they share one
   connection, pipelined; all that one read brought is answered by one write, in order.  That costs
   less, and one lost segment holds up all of them.
-- Everybody sleeps while there is nothing to do, and each side is one thread on its own CPU.
+- Each side is one thread on its own CPU.  Everybody sleeps at once while there is nothing to do,
+  but for spate, which polls for a while first: `--spin 0` is spate without that.
 - TCP without a cipher comes twice: by iperf3, and by the program that does TLS too, which was seen
   to be up to twice as fast where the server sends.  Compare with the better one.
 - CPU is user and system time of both processes in the measured part.  iperf3 has no figure for

@@ -20,13 +20,10 @@ BUILD = pathlib.Path(sys.argv[2])
 HANG_S = 240 * SLOWER
 
 # The stacks of each load.
-BULK = {'spate', 'ngtcp2', 'tls', 'iperf3', 'tcp', 'spate-8900', 'spate-65507'}
-LOADS = {
-    'bulk-down': BULK,
-    'bulk-up': BULK,
-    'rr-1': {'spate', 'ngtcp2', 'tls', 'tcp'},
-    'rr-100': {'spate', 'ngtcp2', 'tls', 'tcp'},
-}
+BULK = {'spate', 'ngtcp2', 'tls', 'iperf3', 'tcp', 'spate-8900', 'spate-65507', 'limit'}
+RR = {'spate', 'ngtcp2', 'tls', 'tcp', 'spate-asleep'}
+LOADS = {'bulk-down': BULK, 'bulk-up': BULK, 'rr-1': RR | {'limit'}, 'rr-100': RR}
+TITLES = 10  # the limits have two, all others one
 
 
 class SideBySide(unittest.TestCase):
@@ -42,7 +39,9 @@ class SideBySide(unittest.TestCase):
 
     def check_row(self, load, row):
         keys = ['gbps'] if load.startswith('bulk') else ['requests_per_s', 'p50_us', 'p99_us']
-        for key in [*keys, 'cpu', 'server_cpu', 'client_cpu']:
+        if (load, row['stack']) != ('rr-1', 'limit'):  # an echo that polls: no CPU figure
+            keys += ['cpu', 'server_cpu', 'client_cpu']
+        for key in keys:
             self.assertGreater(row['median'][key], 0, (load, row['stack'], key))
             self.assertAlmostEqual(row['of_spate'][key] * self.spate['median'][key],
                                    row['median'][key], msg=(load, row['stack'], key))
@@ -59,10 +58,12 @@ class SideBySide(unittest.TestCase):
         self.assertIn('<title>Spate beside other stacks</title>', text)
         for load in report['loads']:
             for row in load['rows']:
-                self.assertIn(f'<td>{load["load"]} {row["stack"]} cpu</td>', text)
+                key = 'gbps' if load['load'].startswith('bulk') else 'p50_us'
+                self.assertIn(f'<td>{load["load"]} {row["stack"]} {key}</td>', text)
+            self.assertIn(f'<td>{load["load"]} spate cpu</td>', text)
         self.assertRegex(text, '>CPU us .</td>')
         self.assertRegex(text, '>CPU s/GB .</td>')
-        self.assertIn('<li>Everybody sleeps', text)
+        self.assertIn('<li>Each side is one thread', text)
         seen = set()
         for load in report['loads']:
             names = [row['stack'] for row in load['rows']]
@@ -74,7 +75,7 @@ class SideBySide(unittest.TestCase):
                 seen.add(row['title'])
                 self.assertIn(row['title'], done.stderr)
                 self.check_row(load['load'], row)
-        self.assertEqual(len(seen) + skipped, 7, done.stderr)
+        self.assertEqual(len(seen) + skipped, TITLES, done.stderr)
         words = ''.join(xml.etree.ElementTree.parse(svg).getroot().itertext())
         for title in seen:
             self.assertIn(title, words)
