@@ -73,8 +73,8 @@ static struct sp_sent_block *seek(struct sp_sent *sent, uint64_t pn)
     if (block == NULL)
         return NULL;
 
-    /* From an end, if that is nearer. */
-    if (first_pn > block->first_pn && sent->last->first_pn <= first_pn)
+    /* From an end, if that is nearer.  The last block may lie on either side. */
+    if (first_pn > block->first_pn && sent->last->first_pn < 2 * first_pn - block->first_pn)
         block = sent->last;
     else if (first_pn < block->first_pn &&
              first_pn - sent->first->first_pn < block->first_pn - first_pn)

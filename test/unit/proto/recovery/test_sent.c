@@ -125,6 +125,27 @@ static void any_order_of_sending_and_settling_matches_an_array(void **state)
     }
 }
 
+/* The bound of what an ACK frame may cost rests on it: see conn/frames.c. */
+static void a_search_begins_at_the_cursor_or_at_the_nearer_end(void **state)
+{
+    struct world *world = *state;
+    enum { LAST = PACKETS / SP_SENT_BLOCK_PACKETS - 1 };
+    world_init(world, 64);
+    for (uint64_t pn = 0; pn < (LAST + 1) * SP_SENT_BLOCK_PACKETS; pn++) {
+        assert_true(sp_sent_reserve(&world->sent));
+        add(world, true);
+    }
+    for (uint64_t from = 0; from <= LAST; from++) {
+        for (uint64_t to = 0; to <= LAST; to++) {
+            assert_non_null(sp_sent_find(&world->sent, from * SP_SENT_BLOCK_PACKETS));
+            uint64_t walked = world->sent.walk_count;
+            assert_non_null(sp_sent_find(&world->sent, to * SP_SENT_BLOCK_PACKETS + 5));
+            uint64_t most = to > from ? SB_MIN(to - from, LAST - to) : SB_MIN(from - to, to);
+            assert_int_equal(world->sent.walk_count - walked, most);
+        }
+    }
+}
+
 static void memory_follows_what_is_in_flight(void **state)
 {
     struct world *world = *state;
@@ -184,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(world, any_order_of_sending_and_settling_matches_an_array),
+        QT_TEST(world, a_search_begins_at_the_cursor_or_at_the_nearer_end),
         QT_TEST(world, memory_follows_what_is_in_flight),
         QT_TEST(world, reserving_makes_room_for_one_more_and_can_fail),
         QT_TEST(world, a_packet_settles_once),
