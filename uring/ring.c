@@ -290,6 +290,14 @@ struct io_uring_sqe *su_ring_sqe(struct su_ring *ring)
     return sqe;
 }
 
+bool su_ring_lent_has_room(struct su_ring *ring)
+{
+    bool has_room = io_uring_sq_space_left(ring->kernel) > 0;
+    if (!has_room)
+        note_short(ring);
+    return has_room;
+}
+
 bool su_ring_reserve(struct su_ring *ring, uint32_t count)
 {
     if (io_uring_sq_space_left(&ring->uring) >= count)

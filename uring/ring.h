@@ -122,6 +122,14 @@ void su_ring_file_remove(struct su_ring *ring, uint32_t index);
  * before it calls another function of this file.  Threads: the owner. */
 struct io_uring_sqe *su_ring_sqe(struct su_ring *ring);
 
+/* Returns false if the queue of a lent ring is full: what is made now could not be submitted.  A
+ * ring of our own submits instead.  Threads: the owner. */
+bool su_ring_lent_has_room(struct su_ring *ring);
+static inline bool su_ring_has_room(struct su_ring *ring)
+{
+    return SB_LIKELY(ring->lent == NULL) || su_ring_lent_has_room(ring);
+}
+
 /* Makes room for `count` submissions in a row, for operations that are linked: the next `count`
  * calls of su_ring_sqe return one each, and nothing is submitted between them.  If there is no room
  * the queue is submitted first.  Returns false if there is none then, or if the queue is smaller

@@ -32,8 +32,10 @@ static uint32_t power_of_two_from(uint32_t value)
     return power;
 }
 
-/* Sizes the queues so that a turn never has to enter the kernel twice: one submission per transmit
- * slot, two per port (a receive and a cancellation), and the eventfd. */
+/* Sizes the queues so that a turn need not enter the kernel twice: one submission per transmit
+ * slot, two per port (a receive and a cancellation), and the eventfd.  What is not counted is a
+ * train that is split where GSO does not work, and the application's own operations: then a full
+ * queue is submitted in between. */
 static struct su_ring_config ring_config(const struct spate_config *config,
                                          const struct su_lent_config *lent)
 {

@@ -71,7 +71,7 @@ static bool commit(struct se_port *port, struct su_send_slot *slot, const struct
 enum outcome {
     SENT_ALL,
     SENT_SOME, /* there may be more */
-    NO_SLOT,
+    NO_SLOT,   /* or the queue of a lent ring is full */
 };
 
 /* What a connection may send, when it is its turn. */
@@ -176,7 +176,7 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
     for (uint32_t i = 0; may_go_on(conn, share, i, *bytes); i++) {
         if (*slot == NULL)
             *slot = su_send_take(&shard->send);
-        if (*slot == NULL)
+        if (*slot == NULL || !su_ring_has_room(&shard->ring))
             return NO_SLOT;
 
         struct sp_train train = {
@@ -197,7 +197,8 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
         conn->depart.last_ns = train.depart_ns;
         flow_on_sent(conn, &train, share->join_count);
         /* If the kernel takes no submissions now, the datagrams count as lost, and loss recovery
-         * repairs that.  ring_config() sizes the queue so that this cannot happen. */
+         * repairs that.  ring_config() sizes a queue of our own so that this cannot happen, but
+         * for trains that are split where GSO does not work. */
         struct se_port *port = &shard->ports[train.path.socket]; /* of the path */
         if (commit(port, *slot, &train, tag_of(port, conn->index, se_id_generation(conn->id))))
             *slot = NULL;
