@@ -163,11 +163,6 @@ static bool op_wake(struct sp_key *opaque)
     return sc_aead_wake(&key->aead) && sc_mask_wake(key->mask);
 }
 
-enum sp_suite sc_protect_suite(const struct sp_key *key)
-{
-    return key_of_const(key)->suite->id;
-}
-
 const struct sp_protect_ops sc_protect_ops = {
     .initial = op_initial,
     .key = op_key,

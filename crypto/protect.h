@@ -21,7 +21,4 @@ static inline struct sp_protect sc_protect(const struct sc_fused *fused)
     return (struct sp_protect){.ops = &sc_protect_ops, .context = (void *)(uintptr_t)fused};
 }
 
-/* The cipher suite of a key. */
-enum sp_suite sc_protect_suite(const struct sp_key *key);
-
 #endif

@@ -422,53 +422,47 @@ struct row {
     int (*probe)(struct probe *);
     const char *since; /* the kernel that brought it */
     bool needs_ring;
-    bool is_needed;
 };
 
 static const struct row rows[SU_CAP_COUNT] = {
-    [SU_CAP_RING] = {"io_uring_setup", probe_ring, "5.1", false, true},
-    [SU_CAP_SINGLE_ISSUER] = {"IORING_SETUP_SINGLE_ISSUER", probe_single_issuer, "6.0", true,
-                              false},
-    [SU_CAP_DEFER_TASKRUN] = {"IORING_SETUP_DEFER_TASKRUN", probe_defer_taskrun, "6.1", true,
-                              false},
-    [SU_CAP_COOP_TASKRUN] = {"IORING_SETUP_COOP_TASKRUN", probe_coop_taskrun, "5.19", true, true},
-    [SU_CAP_SUBMIT_ALL] = {"IORING_SETUP_SUBMIT_ALL", probe_submit_all, "5.18", true, true},
-    [SU_CAP_CQ_SIZE] = {"IORING_SETUP_CQSIZE", probe_cq_size, "5.5", true, true},
-    [SU_CAP_NO_SQARRAY] = {"IORING_SETUP_NO_SQARRAY", probe_no_sqarray, "6.6", true, false},
-    [SU_CAP_EXT_ARG] = {"IORING_FEAT_EXT_ARG", probe_ext_arg, "5.11", true, true},
-    [SU_CAP_NO_DROP] = {"IORING_FEAT_NODROP", probe_no_drop, "5.5", true, true},
-    [SU_CAP_REGISTERED_FILES] = {"registered files", probe_registered_files, "5.19", true, true},
-    [SU_CAP_REGISTERED_RING] = {"registered ring fd", probe_registered_ring, "5.18", true, false},
-    [SU_CAP_BUFFER_RING] = {"provided-buffer ring", probe_buffer_ring, "5.19", true, true},
-    [SU_CAP_REGISTERED_MEMORY] = {"registered buffers (1 MB)", probe_registered_memory, "5.1", true,
-                                  false},
-    [SU_CAP_RECVMSG_MULTISHOT] = {"multishot recvmsg", probe_recvmsg_multishot, "6.0", true, true},
-    [SU_CAP_SYNC_CANCEL] = {"synchronous cancel", probe_sync_cancel, "6.0", true, true},
-    [SU_CAP_MSG_RING] = {"IORING_OP_MSG_RING", probe_msg_ring, "5.18", true, false},
-    [SU_CAP_SENDMSG_ZC] = {"IORING_OP_SENDMSG_ZC", probe_sendmsg_zc, "6.1", true, false},
-    [SU_CAP_SENDMSG_ZC_FIXED] = {"SENDMSG_ZC, fixed buffer", probe_sendmsg_zc_fixed, "6.15", true,
-                                 false},
-    [SU_CAP_NAPI] = {"NAPI busy poll in the ring", probe_napi, "6.9", true, false},
-    [SU_CAP_MIN_WAIT] = {"IORING_FEAT_MIN_TIMEOUT", probe_min_wait, "6.12", true, false},
-    [SU_CAP_IPV4] = {"UDP over IPv4", probe_ipv4, "", false, false},
-    [SU_CAP_IPV6] = {"UDP over IPv6", probe_ipv6, "", false, false},
-    [SU_CAP_DUAL_STACK] = {"dual-stack sockets", probe_dual_stack, "", false, false},
-    [SU_CAP_UDP_SEGMENT] = {"UDP_SEGMENT (GSO)", probe_udp_segment, "4.18", false, false},
-    [SU_CAP_UDP_GRO] = {"UDP_GRO", probe_udp_gro, "5.0", false, true},
-    [SU_CAP_RXQ_OVFL] = {"SO_RXQ_OVFL", probe_rxq_ovfl, "2.6.33", false, true},
-    [SU_CAP_ECN_RECEIVE] = {"IP_RECVTOS, IPV6_RECVTCLASS", probe_ecn_receive, "2.6.14", false,
-                            true},
-    [SU_CAP_PKTINFO] = {"IP_PKTINFO, IPV6_RECVPKTINFO", probe_pktinfo, "2.6.14", false, true},
-    [SU_CAP_MTU_PROBE] = {"IP_PMTUDISC_PROBE", probe_mtu_probe, "2.6.22", false, true},
-    [SU_CAP_REUSE_PORT] = {"SO_REUSEPORT", probe_reuse_port, "3.9", false, false},
-    [SU_CAP_BUSY_POLL] = {"SO_BUSY_POLL", probe_busy_poll, "3.11", false, false},
-    [SU_CAP_BUFFERS_FORCED] = {"SO_RCVBUFFORCE", probe_buffers_forced, "2.6.14", false, false},
-    [SU_CAP_TXTIME] = {"SO_TXTIME", probe_txtime, "4.19", false, false},
-    [SU_CAP_FQ] = {"fq on an interface", probe_fq, "", false, false},
-    [SU_CAP_STEERING] = {"SO_ATTACH_REUSEPORT_CBPF", su_caps_try_steering, "4.6", false, false},
-    [SU_CAP_STAMPS_IN] = {"SO_TIMESTAMPNS", su_caps_try_receive_stamps, "2.6.22", false, false},
-    [SU_CAP_STAMPS_OUT] = {"SO_TIMESTAMPING, sent", su_caps_try_send_stamps, "2.6.30", false,
-                           false},
+    [SU_CAP_RING] = {"io_uring_setup", probe_ring, "5.1", false},
+    [SU_CAP_SINGLE_ISSUER] = {"IORING_SETUP_SINGLE_ISSUER", probe_single_issuer, "6.0", true},
+    [SU_CAP_DEFER_TASKRUN] = {"IORING_SETUP_DEFER_TASKRUN", probe_defer_taskrun, "6.1", true},
+    [SU_CAP_COOP_TASKRUN] = {"IORING_SETUP_COOP_TASKRUN", probe_coop_taskrun, "5.19", true},
+    [SU_CAP_SUBMIT_ALL] = {"IORING_SETUP_SUBMIT_ALL", probe_submit_all, "5.18", true},
+    [SU_CAP_CQ_SIZE] = {"IORING_SETUP_CQSIZE", probe_cq_size, "5.5", true},
+    [SU_CAP_NO_SQARRAY] = {"IORING_SETUP_NO_SQARRAY", probe_no_sqarray, "6.6", true},
+    [SU_CAP_EXT_ARG] = {"IORING_FEAT_EXT_ARG", probe_ext_arg, "5.11", true},
+    [SU_CAP_NO_DROP] = {"IORING_FEAT_NODROP", probe_no_drop, "5.5", true},
+    [SU_CAP_REGISTERED_FILES] = {"registered files", probe_registered_files, "5.19", true},
+    [SU_CAP_REGISTERED_RING] = {"registered ring fd", probe_registered_ring, "5.18", true},
+    [SU_CAP_BUFFER_RING] = {"provided-buffer ring", probe_buffer_ring, "5.19", true},
+    [SU_CAP_REGISTERED_MEMORY] = {"registered buffers (1 MB)", probe_registered_memory, "5.1",
+                                  true},
+    [SU_CAP_RECVMSG_MULTISHOT] = {"multishot recvmsg", probe_recvmsg_multishot, "6.0", true},
+    [SU_CAP_SYNC_CANCEL] = {"synchronous cancel", probe_sync_cancel, "6.0", true},
+    [SU_CAP_MSG_RING] = {"IORING_OP_MSG_RING", probe_msg_ring, "5.18", true},
+    [SU_CAP_SENDMSG_ZC] = {"IORING_OP_SENDMSG_ZC", probe_sendmsg_zc, "6.1", true},
+    [SU_CAP_SENDMSG_ZC_FIXED] = {"SENDMSG_ZC, fixed buffer", probe_sendmsg_zc_fixed, "6.15", true},
+    [SU_CAP_NAPI] = {"NAPI busy poll in the ring", probe_napi, "6.9", true},
+    [SU_CAP_MIN_WAIT] = {"IORING_FEAT_MIN_TIMEOUT", probe_min_wait, "6.12", true},
+    [SU_CAP_IPV4] = {"UDP over IPv4", probe_ipv4, "", false},
+    [SU_CAP_IPV6] = {"UDP over IPv6", probe_ipv6, "", false},
+    [SU_CAP_DUAL_STACK] = {"dual-stack sockets", probe_dual_stack, "", false},
+    [SU_CAP_UDP_SEGMENT] = {"UDP_SEGMENT (GSO)", probe_udp_segment, "4.18", false},
+    [SU_CAP_UDP_GRO] = {"UDP_GRO", probe_udp_gro, "5.0", false},
+    [SU_CAP_RXQ_OVFL] = {"SO_RXQ_OVFL", probe_rxq_ovfl, "2.6.33", false},
+    [SU_CAP_ECN_RECEIVE] = {"IP_RECVTOS, IPV6_RECVTCLASS", probe_ecn_receive, "2.6.14", false},
+    [SU_CAP_PKTINFO] = {"IP_PKTINFO, IPV6_RECVPKTINFO", probe_pktinfo, "2.6.14", false},
+    [SU_CAP_MTU_PROBE] = {"IP_PMTUDISC_PROBE", probe_mtu_probe, "2.6.22", false},
+    [SU_CAP_REUSE_PORT] = {"SO_REUSEPORT", probe_reuse_port, "3.9", false},
+    [SU_CAP_BUSY_POLL] = {"SO_BUSY_POLL", probe_busy_poll, "3.11", false},
+    [SU_CAP_BUFFERS_FORCED] = {"SO_RCVBUFFORCE", probe_buffers_forced, "2.6.14", false},
+    [SU_CAP_TXTIME] = {"SO_TXTIME", probe_txtime, "4.19", false},
+    [SU_CAP_FQ] = {"fq on an interface", probe_fq, "", false},
+    [SU_CAP_STEERING] = {"SO_ATTACH_REUSEPORT_CBPF", su_caps_try_steering, "4.6", false},
+    [SU_CAP_STAMPS_IN] = {"SO_TIMESTAMPNS", su_caps_try_receive_stamps, "2.6.22", false},
+    [SU_CAP_STAMPS_OUT] = {"SO_TIMESTAMPING, sent", su_caps_try_send_stamps, "2.6.30", false},
 };
 
 /* ---- reasons ---- */
@@ -561,7 +555,6 @@ void su_caps_probe(struct su_caps *ret)
         const struct row *row = &rows[i];
         struct su_cap *cap = &ret->cap[i];
         cap->name = row->name;
-        cap->needed = row->is_needed;
         if (row->needs_ring && probe.ring_error != 0) {
             (void)snprintf(cap->reason, sizeof(cap->reason), "no io_uring");
             continue;
@@ -575,15 +568,6 @@ void su_caps_probe(struct su_caps *ret)
     }
     if (probe.ring_error == 0)
         io_uring_queue_exit(&probe.ring);
-}
-
-const struct su_cap *su_caps_missing(const struct su_caps *caps)
-{
-    for (uint32_t i = 0; i < SU_CAP_COUNT; i++) {
-        if (caps->cap[i].needed && !caps->cap[i].have)
-            return &caps->cap[i];
-    }
-    return NULL;
 }
 
 void su_caps_liburing(char *ret, size_t size)

@@ -55,7 +55,6 @@ enum su_cap_id {
 struct su_cap {
     const char *name; /* as in the kernel's headers, for people: "IORING_SETUP_DEFER_TASKRUN" */
     bool have;
-    bool needed;     /* the io_uring back-end does not run without it */
     char reason[96]; /* why not, or a remark on a "yes"; may be empty */
 };
 
@@ -84,8 +83,5 @@ static inline bool su_caps_have(const struct su_caps *caps, enum su_cap_id id)
 {
     return caps->cap[id].have;
 }
-
-/* The first row that is needed and missing, or NULL if the io_uring back-end can run here. */
-const struct su_cap *su_caps_missing(const struct su_caps *caps);
 
 #endif

@@ -73,12 +73,6 @@ static inline bool se_spsc_has_room(const struct se_spsc *q)
     return q->claimed - atomic_load_explicit(&q->head, memory_order_acquire) <= q->mask;
 }
 
-/* Returns whether there are claimed cells that the consumer cannot see yet. */
-static inline bool se_spsc_has_claimed(const struct se_spsc *q)
-{
-    return q->claimed != atomic_load_explicit(&q->tail, memory_order_relaxed);
-}
-
 /* Lets the consumer see all claimed cells. */
 static inline void se_spsc_publish(struct se_spsc *q)
 {

@@ -247,7 +247,6 @@ static struct sp_conn *make_proto(struct spate_conn *conn, const struct se_conn_
         .token = args->token,
         .preferred = args->preferred,
         .cid_count_max = conn->is_server ? se_cids_count_max(&shard->own_cids) : 0,
-        .user = conn,
         .qlog = conn->qlog,
     };
     return sp_conn_create(&proto_args, shard->now_ns);

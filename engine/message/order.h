@@ -62,10 +62,4 @@ void *se_order_take(struct se_order *channel);
  * does. All together take a step per place. */
 void *se_order_take_any(struct se_order *channel);
 
-/* Returns whether others wait for this one. */
-static inline bool se_order_is_awaited(const struct se_order *channel, uint64_t sequence)
-{
-    return channel->held_count > 0 && sequence == channel->receive_next;
-}
-
 #endif

@@ -110,9 +110,3 @@ bool se_breaker_fail(struct se_breaker *breaker, uint64_t now_ns, uint64_t rando
         breaker->streak++;
     return true;
 }
-
-const char *se_breaker_name(enum se_breaker_state state)
-{
-    static const char *const names[] = {"closed", "open", "half-open"};
-    return names[state];
-}

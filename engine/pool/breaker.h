@@ -56,7 +56,4 @@ void se_breaker_begin(struct se_breaker *breaker);
 bool se_breaker_succeed(struct se_breaker *breaker);
 bool se_breaker_fail(struct se_breaker *breaker, uint64_t now_ns, uint64_t random);
 
-/* Returns "closed", "open" or "half-open". */
-const char *se_breaker_name(enum se_breaker_state state);
-
 #endif

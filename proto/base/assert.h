@@ -20,9 +20,6 @@
 #define SB_DEBUG_ASSERT(cond) ((void)sizeof(cond))
 #endif
 
-/* Says to the reader that both outcomes happen, and costs nothing. */
-#define SB_MAYBE(cond) ((void)sizeof(cond))
-
 /* Called with the failed expression.  Traps unless a test or a program put a
  * handler of its own in place; the handler may print or longjmp. */
 extern void (*sb_assert_handler)(const char *expr, const char *file, int line);

@@ -49,13 +49,4 @@ static inline void sb_buffer_unref(struct sb_buffer *buffer)
         buffer->release(buffer);
 }
 
-/* The part of `slice` from `offset`, `size` bytes long, with a reference of its own. */
-static inline struct sb_slice sb_slice_part(const struct sb_slice *slice, size_t offset,
-                                            size_t size)
-{
-    SB_ASSERT(offset <= slice->size && size <= slice->size - offset);
-    sb_buffer_ref(slice->buffer);
-    return (struct sb_slice){.data = slice->data + offset, .size = size, .buffer = slice->buffer};
-}
-
 #endif

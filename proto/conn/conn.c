@@ -302,7 +302,6 @@ struct sp_conn *sp_conn_create(const struct sp_conn_args *args, uint64_t now_ns)
         .protect = args->protect,
         .tls_ops = args->tls_ops,
         .host = args->host,
-        .user = args->user,
         .qlog = args->qlog,
         .handshake = handshake,
         .pieces = {.holding = holding},
@@ -377,11 +376,6 @@ bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps)
 }
 
 /* ---- Questions ---- */
-
-void *sp_conn_user(const struct sp_conn *conn)
-{
-    return conn->user;
-}
 
 bool sp_conn_is_authenticated(const struct sp_conn *conn)
 {

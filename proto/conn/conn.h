@@ -205,7 +205,6 @@ struct sp_conn_args {
      * addresses comes in addition.  A server with 1 asks its client not to move.  0: SP_CIDS_MAX.
      * [RFC9000 5.1.1] */
     uint32_t cid_count_max;
-    void *user; /* returned by sp_conn_user() */
     /* Gets records of what happens: see proto/wire/qlog.h.  Borrowed until the connection is
      * destroyed.  NULL: nothing is recorded. */
     struct sp_qlog *qlog;
@@ -224,8 +223,6 @@ void sp_conn_destroy(struct sp_conn *conn);
  * about 50 ns per step; a connection takes 200, and as many as it has packets in flight, frames
  * in them and 4 times its streams. */
 SB_MUST_USE bool sp_conn_destroy_some(struct sp_conn *conn, uint32_t *steps);
-
-void *sp_conn_user(const struct sp_conn *conn);
 
 /* Processes a batch of datagrams, in the order of arrival, and then decides once whether to send an
  * ACK.  Overwrites the bytes of the datagrams. */

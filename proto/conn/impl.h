@@ -208,7 +208,6 @@ struct sp_conn {
     const struct sp_tls_ops *tls_ops;
     struct sp_tls *tls;
     struct sp_host host;
-    void *user;
     struct sp_qlog *qlog; /* borrowed; NULL: nothing is recorded.  loss.qlog is the same */
 
     /* Handshake. */

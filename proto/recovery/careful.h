@@ -75,11 +75,6 @@ struct sp_careful {
 /* Returns the phase after `event`; SP_CAREFUL_PHASES if it cannot happen in `phase`. */
 enum sp_careful_phase sp_careful_next(enum sp_careful_phase phase, enum sp_careful_event event);
 
-static inline bool sp_careful_is_over(const struct sp_careful *careful)
-{
-    return careful->phase >= SP_CAREFUL_DECLINED;
-}
-
 /* Begins with RECONNAISSANCE.  `careful`: borrowed as long as `cc` is used. */
 void sp_careful_begin(struct sp_careful *careful, struct sp_cc *cc,
                       const struct sp_careful_saved *saved);

@@ -93,7 +93,8 @@ static void a_slice_keeps_its_slot_away_from_the_kernel(void **state)
     struct su_bufring_slot *slot = SB_CONTAINER_OF(buffer, struct su_bufring_slot, buffer);
     struct sb_slice whole = {
         .data = su_bufring_data(&w->bufring, slot) + HEAD_SIZE, .size = 500, .buffer = buffer};
-    struct sb_slice part = sb_slice_part(&whole, 100, 50);
+    struct sb_slice part = {.data = whole.data + 100, .size = 50, .buffer = buffer};
+    sb_buffer_ref(buffer);
     sb_buffer_unref(buffer);
     w->held_count = 0;
     assert_int_equal(w->bufring.held_count, 1);

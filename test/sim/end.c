@@ -212,7 +212,6 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
         .has_retry = args->has_retry,
         .original_dcid = args->original_dcid,
         .cid_count_max = host->side->cid_count_max,
-        .user = end,
     };
     const struct sp_preferred preferred = {.v4 = qs_addr_preferred()};
     if (host->side->has_preferred)
@@ -227,8 +226,6 @@ struct qs_end *qs_end_create(const struct qs_end_args *args)
         qs_end_destroy(end);
         return NULL;
     }
-    if (sp_conn_user(end->conn) != end)
-        qs_fail(host->trace, "%s has another user", end->who);
     return end;
 }
 

@@ -342,7 +342,6 @@ bool qs_victim_start(struct qs_victim *v, const uint8_t *data, size_t size)
         .version = header.version,
         .client_dcid = header.dcid,
         .client_scid = header.scid,
-        .user = v,
     };
     struct call call = call_begin(v);
     v->conn = sp_conn_create(&args, host->clock->now_ns);

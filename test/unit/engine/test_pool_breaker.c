@@ -179,14 +179,6 @@ static void trials_without_a_result_are_given_up(void **state)
     assert_int_equal(breaker.successes, 1); /* of the trial that had one */
 }
 
-static void every_state_has_a_name(void **state)
-{
-    (void)state;
-    assert_string_equal(se_breaker_name(SE_BREAKER_CLOSED), "closed");
-    assert_string_equal(se_breaker_name(SE_BREAKER_OPEN), "open");
-    assert_string_equal(se_breaker_name(SE_BREAKER_HALF_OPEN), "half-open");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,7 +191,6 @@ int main(void)
         cmocka_unit_test(a_failure_opens_it_again_for_longer_up_to_the_maximum),
         cmocka_unit_test(an_open_time_gets_up_to_a_half_longer_at_random),
         cmocka_unit_test(trials_without_a_result_are_given_up),
-        cmocka_unit_test(every_state_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,10 +57,4 @@ struct control_piece {
 enum control_result control_next(struct control *control, const uint8_t **data, size_t *size,
                                  struct control_piece *ret);
 
-/* Whether it is a control stream. */
-static inline bool control_is_control(const struct control *control)
-{
-    return control->state != CONTROL_TYPE && control->state != CONTROL_OTHER;
-}
-
 #endif
