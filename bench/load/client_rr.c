@@ -46,7 +46,6 @@ struct rr {
     uint32_t running_count;
     uint32_t next_conn;
     bool is_open_loop;
-    bool has_backlog; /* a request is due and no connection takes it */
     struct arrivals arrivals;
     uint64_t measured_running; /* measured requests without a response */
     uint64_t measured_bytes;
@@ -122,7 +121,6 @@ static uint64_t start_due(struct client *c, uint64_t now_ns)
     struct rr *rr = c->rr;
     uint64_t due_ns = arrivals_peek_ns(&rr->arrivals);
 
-    rr->has_backlog = false;
     while (due_ns <= now_ns && due_ns < c->measure_end_ns && !c->failure->is_set) {
         bool is_measured = client_is_measuring(c) && due_ns >= c->result->client[0].now_ns;
         struct client_conn *conn = pick_conn(c);
@@ -130,7 +128,6 @@ static uint64_t start_due(struct client *c, uint64_t now_ns)
         if (status == -EAGAIN && conn != NULL && rr->free != NULL)
             continue; /* that one is blocked now: the others may not be */
         if (status != 0) {
-            rr->has_backlog = true;
             c->is_waiting = true;
             return SPATE_FOREVER; /* an event reports it */
         }

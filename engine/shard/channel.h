@@ -100,7 +100,6 @@ struct spate_channel {
 
     /* The channel's thread. */
     alignas(SB_CACHE_LINE) uint32_t slot_free;
-    uint32_t slots_used;
     uint32_t unflushed_count; /* commands that the shard cannot see yet */
     uint32_t freed_first;     /* slots of the batch: free again when its cells are */
     uint32_t freed_last;

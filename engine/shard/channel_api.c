@@ -283,7 +283,6 @@ static void resolve(struct spate_channel *channel, struct spate_result *result)
     if (channel->freed_first == SE_CHANNEL_SLOTS_END)
         channel->freed_last = index;
     channel->freed_first = index;
-    channel->slots_used--;
 }
 
 /* Answers the commands that the shard has not answered, in its place, and reports the end. */

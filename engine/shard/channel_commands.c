@@ -33,7 +33,6 @@ static int push(struct spate_channel *channel, const struct se_command *command,
     if (tag != NULL) {
         struct se_channel_slot *to = &channel->slots[slot];
         channel->slot_free = to->next_free;
-        channel->slots_used++;
         *to = (struct se_channel_slot){
             .tag = *tag,
             .conn_id = command->conn_id,

@@ -575,7 +575,6 @@ void sp_loss_on_deadline(struct sp_loss *loss, uint64_t now_ns, uint64_t heard_n
     ret->probe = true;
     ret->probe_space = space;
     loss->pto_count++;
-    loss->pto_total++;
     loss->idle_since_ns = now_ns;
     /* The probe leaves now, or cannot: either way the next one waits from here on. */
     loss->spaces[space]->last_eliciting_ns = now_ns;

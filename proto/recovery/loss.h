@@ -79,7 +79,6 @@ struct sp_loss {
     /* Counted for statistics. */
     uint64_t lost_count;
     uint64_t spurious_count;
-    uint64_t pto_total;
     uint64_t persistent_count;
 };
 

@@ -256,7 +256,7 @@ static void another_thread_may_replace_certificates_under_handshakes(void **stat
 }
 
 /* What a function of the application has got, and how it behaves. */
-enum manner { AT_ONCE, LATER, NEVER, TWICE, CLOSES };
+enum manner { AT_ONCE, LATER, NEVER, CLOSES };
 
 struct asked {
     enum manner manner;

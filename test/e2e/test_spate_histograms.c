@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUESTS = 300, SIZE = 200, BULK = 4000000, HISTOGRAMS_MAX = 64 };
+enum { REQUESTS = 300, SIZE = 200, BULK = 4000000 };
 
 #define S_NS UINT64_C(1000000000)
 

@@ -85,7 +85,6 @@ struct cp_run {
     uint32_t source_next;
     struct files_walk *walk; /* of a local source */
     int walk_root;
-    size_t walk_skip;    /* bytes of its paths that the target does not get */
     int *roots;          /* one per source, -1 before */
     uint32_t list_count; /* streams that list */
     void *seen;          /* sync: paths of the source, a tree of tsearch() */

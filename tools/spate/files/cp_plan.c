@@ -277,7 +277,6 @@ static bool begin_walk(struct cp_run *run)
     if (*root >= 0)
         (void)close(*root);
     *root = -1;
-    run->walk_skip = 0;
     if (!open_source(run, index, name) ||
         files_walk_create(*root, name, run->options->is_recursive, &run->walk) != 0) {
         run->files_failed++;

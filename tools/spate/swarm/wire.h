@@ -19,7 +19,6 @@ enum {
     SWARM_PIECE_SIZE_MAX = 16 << 20, /* .. and so is this */
     SWARM_MESSAGE_SIZE_MAX = 1 + 12, /* of those without bytes */
     SWARM_HELLO_SIZE = 1 + 4 + SWARM_ID_SIZE + SWARM_PROOF_SIZE,
-    SWARM_BITFIELD_HEAD_SIZE = 1 + 4,
 };
 
 enum swarm_type {

@@ -120,7 +120,7 @@ static void the_loss_of_a_probe_is_no_congestion(void **state)
     assert_true(client->loss.lost_count >= 3);
     assert_int_equal(client->path->pmtu.size, SMALL);
     assert_true(client->loss.path->cc.cwnd_bytes >= cwnd);
-    assert_int_equal(client->loss.pto_total, 0);
+    assert_int_equal(client->stats.ptos, 0);
     assert_true(sp_cc_is_in_slow_start(&client->loss.path->cc));
 }
 
