@@ -203,7 +203,7 @@ static void fill_all(struct swarm *swarm, uint64_t now_ns, bool is_slow)
 {
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
         struct swarm_peer *peer = swarm->peers[i];
-        if (peer != NULL && peer->is_ready && !peer->is_closing && !peer->is_choking &&
+        if (peer != NULL && peer->stage == SWARM_PEER_READY && !peer->is_choking &&
             peer->is_slow == is_slow && now_ns >= peer->pause_ns)
             fill(peer, now_ns);
     }
@@ -490,7 +490,7 @@ void swarm_fetch_look(struct swarm *swarm, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
         struct swarm_peer *peer = swarm->peers[i];
-        if (peer == NULL || peer->is_closing)
+        if (peer == NULL || peer->stage == SWARM_PEER_CLOSING)
             continue;
         look_at_runs(peer, now_ns);
         if (peer->asked_bytes == 0 || peer->is_slow || now_ns - peer->alive_ns < SILENT_NS)

@@ -41,7 +41,7 @@ static void make_room(struct swarm *swarm)
     struct swarm_peer *oldest = NULL;
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
         struct swarm_peer *peer = swarm->peers[i];
-        if (peer != NULL && peer->target == NULL && !peer->is_ready && !peer->is_closing &&
+        if (peer != NULL && peer->target == NULL && peer->stage < SWARM_PEER_READY &&
             (oldest == NULL || peer->connected_ns < oldest->connected_ns))
             oldest = peer;
     }
@@ -53,7 +53,7 @@ void swarm_peers_look(struct swarm *swarm, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
         struct swarm_peer *peer = swarm->peers[i];
-        if (peer != NULL && peer->is_connected && !peer->is_ready &&
+        if (peer != NULL && peer->stage == SWARM_PEER_CONNECTED &&
             now_ns >= peer->connected_ns + HELLO_NS)
             swarm_peer_close(peer, SWARM_BUSY); /* which a client tries again after */
     }
@@ -121,10 +121,9 @@ void swarm_peer_destroy(struct swarm_peer *peer)
 
 void swarm_peer_close(struct swarm_peer *peer, enum swarm_code code)
 {
-    if (peer->is_closing)
+    if (peer->stage == SWARM_PEER_CLOSING)
         return;
-    peer->is_closing = true;
-    peer->is_ready = false;
+    peer->stage = SWARM_PEER_CLOSING;
     spate_conn_close(peer->conn, code, code != SWARM_OK ? swarm_code_text(code) : NULL);
 }
 
@@ -158,9 +157,9 @@ void swarm_peer_tell(struct swarm_peer *peer)
 {
     struct swarm *swarm = peer->swarm;
     size_t size = 0;
-    bool may_greet = peer->is_ready || peer->target != NULL; /* a client introduces itself first */
-    if (peer->is_out || peer->is_closing || !peer->is_connected || !may_greet)
-        return;
+    bool is_first = peer->stage == SWARM_PEER_CONNECTED && peer->target != NULL;
+    if (peer->is_out || (peer->stage != SWARM_PEER_READY && !is_first))
+        return; /* a client introduces itself first */
     if (!peer->is_greeted) {
         if (spate_stream_open(peer->conn, true, &peer->control_id) != 0)
             return; /* the event that brings credit for it comes back here */
@@ -169,7 +168,7 @@ void swarm_peer_tell(struct swarm_peer *peer)
         size += write_bitfield(peer, peer->out + size);
         (void)spate_stream_set_priority(peer->conn, peer->control_id, 0, true);
     }
-    if (peer->is_ready && peer->is_told_choked != peer->is_choked) {
+    if (peer->stage == SWARM_PEER_READY && peer->is_told_choked != peer->is_choked) {
         peer->is_told_choked = peer->is_choked;
         size += swarm_message_write(peer->is_choked ? SWARM_CHOKE : SWARM_UNCHOKE, NULL,
                                     peer->out + size);
@@ -192,7 +191,7 @@ void swarm_peer_tell(struct swarm_peer *peer)
 static void on_hello(struct swarm_peer *peer, const struct swarm_message *message)
 {
     const struct swarm *swarm = peer->swarm;
-    if (peer->is_ready || message->numbers[0] != swarm->meta.piece_count)
+    if (peer->stage == SWARM_PEER_READY || message->numbers[0] != swarm->meta.piece_count)
         peer->is_other = true;
     for (uint32_t i = 0; i < message->size; i++) { /* where it lies, in as many parts as it has */
         uint32_t at = message->offset + i;
@@ -211,7 +210,7 @@ static void on_hello(struct swarm_peer *peer, const struct swarm_message *messag
              !files_token_check(&swarm->token, peer->conn, peer->target != NULL, &proof))
         swarm_peer_close(peer, SWARM_NO_TOKEN);
     else
-        peer->is_ready = true;
+        peer->stage = SWARM_PEER_READY;
     peer->swarm->look_ns = 0; /* it may be unchoked at once */
 }
 
@@ -268,7 +267,7 @@ static void on_message(struct swarm_peer *peer, const struct swarm_message *mess
 {
     if (message->type == SWARM_HELLO)
         on_hello(peer, message);
-    else if (!peer->is_ready || message->type == SWARM_REQUEST)
+    else if (peer->stage != SWARM_PEER_READY || message->type == SWARM_REQUEST)
         swarm_peer_close(peer, SWARM_BAD_MESSAGE);
     else if (message->type == SWARM_BITFIELD)
         on_bitfield(peer, message);
@@ -283,7 +282,7 @@ static void on_control(struct swarm_peer *peer, const uint8_t *data, size_t size
     enum swarm_stage before = swarm_profile_begin(peer->swarm, SWARM_STAGE_HEADER);
     struct swarm_message message;
     int found = 0;
-    while (!peer->is_closing &&
+    while (peer->stage != SWARM_PEER_CLOSING &&
            (found = swarm_reader_next(&peer->reader, &data, &size, &message)) > 0)
         on_message(peer, &message);
     if (found < 0 || fin)
@@ -321,9 +320,10 @@ static void on_data(struct swarm_peer *peer, struct spate_event *event)
 {
     struct swarm_stream *stream = event->stream_user;
     const struct spate_slice *slice = &event->u.data.slice;
-    if (stream != NULL && !peer->is_closing && stream->kind == SWARM_CONTROL_STREAM)
+    bool is_heard = stream != NULL && peer->stage != SWARM_PEER_CLOSING;
+    if (is_heard && stream->kind == SWARM_CONTROL_STREAM)
         on_control(peer, slice->data, slice->size, event->u.data.fin);
-    else if (stream != NULL && !peer->is_closing)
+    else if (is_heard)
         swarm_request_data((struct swarm_request *)stream, slice->data, slice->size,
                            event->u.data.fin);
     spate_slice_release(peer->swarm->shard, &event->u.data.slice);
@@ -346,7 +346,8 @@ void swarm_peer_event(struct swarm_peer *peer, struct spate_event *event)
     bool is_run = stream != NULL && stream->kind == SWARM_RUN_STREAM;
     switch (event->kind) {
     case SPATE_EVENT_CONNECTED:
-        peer->is_connected = true;
+        if (peer->stage == SWARM_PEER_CONNECTING)
+            peer->stage = SWARM_PEER_CONNECTED;
         peer->connected_ns = spate_shard_now_ns(peer->swarm->shard);
         break;
     case SPATE_EVENT_STREAM_OPENED:

@@ -92,7 +92,7 @@ static uint32_t slots_allowed(const struct swarm *swarm)
 {
     uint32_t ready = 1;
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++)
-        ready += swarm->peers[i] != NULL && swarm->peers[i]->is_ready;
+        ready += swarm->peers[i] != NULL && swarm->peers[i]->stage == SWARM_PEER_READY;
     uint32_t share = swarm->picker.slot_count / ready;
     return share < 2 ? 2 : share;
 }
@@ -311,7 +311,7 @@ static void on_bad(struct swarm *swarm, uint32_t slot)
     uint8_t culprit = picker_piece_bad(&swarm->picker, slot);
     swarm->pieces_bad++;
     struct swarm_peer *peer = culprit != PICKER_NOBODY ? swarm->peers[culprit] : NULL;
-    if (peer == NULL || peer->is_closing)
+    if (peer == NULL || peer->stage == SWARM_PEER_CLOSING)
         return;
     swarm->peers_banned++;
     if (peer->target != NULL)

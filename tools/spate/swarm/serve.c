@@ -54,7 +54,7 @@ static void on_request(struct swarm_request *request, const struct swarm_message
 {
     struct swarm_peer *peer = request->stream.peer;
     const struct swarm *swarm = peer->swarm;
-    if (message->type != SWARM_REQUEST || !peer->is_ready || request->is_answered ||
+    if (message->type != SWARM_REQUEST || peer->stage != SWARM_PEER_READY || request->is_answered ||
         !is_range(swarm, message->numbers))
         swarm_peer_close(peer, SWARM_BAD_MESSAGE);
     else if (peer->is_choked)
@@ -71,7 +71,7 @@ void swarm_request_data(struct swarm_request *request, const uint8_t *data, size
     enum swarm_stage before = swarm_profile_begin(peer->swarm, SWARM_STAGE_HEADER);
     struct swarm_message message;
     int found = 0;
-    while (!peer->is_closing &&
+    while (peer->stage != SWARM_PEER_CLOSING &&
            (found = swarm_reader_next(&request->reader, &data, &size, &message)) > 0)
         on_request(request, &message);
     if (found < 0 || (fin && !request->is_answered))
@@ -83,7 +83,7 @@ void swarm_request_data(struct swarm_request *request, const uint8_t *data, size
 
 static bool is_interested(const struct swarm_peer *peer)
 {
-    return peer->is_ready && !peer->is_closing && peer->have_count < peer->swarm->meta.piece_count;
+    return peer->stage == SWARM_PEER_READY && peer->have_count < peer->swarm->meta.piece_count;
 }
 
 static void set_choked(struct swarm_peer *peer, bool is_choked, uint64_t now_ns)

@@ -211,7 +211,8 @@ static bool is_needed(const struct swarm *swarm)
 {
     for (uint32_t i = 0; i < PICKER_PEERS_MAX; i++) {
         const struct swarm_peer *peer = swarm->peers[i];
-        if (peer != NULL && peer->is_ready && peer->have_count < swarm->meta.piece_count)
+        if (peer != NULL && peer->stage == SWARM_PEER_READY &&
+            peer->have_count < swarm->meta.piece_count)
             return true;
     }
     return false;

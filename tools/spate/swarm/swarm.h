@@ -101,14 +101,20 @@ struct swarm_target {
     char why[200];
 };
 
+/* The life of a peer's connection, in order; from each stage it may be closed. */
+enum swarm_peer_stage {
+    SWARM_PEER_CONNECTING,
+    SWARM_PEER_CONNECTED, /* its HELLO has not come */
+    SWARM_PEER_READY,     /* it has proved that it knows the content */
+    SWARM_PEER_CLOSING,   /* what it says does not count */
+};
+
 struct swarm_peer {
     struct swarm *swarm;
     struct spate_conn *conn;
     struct swarm_target *target; /* NULL: it has connected to us */
+    enum swarm_peer_stage stage;
     uint8_t index;
-    bool is_connected;
-    bool is_ready; /* has proved that it knows the content */
-    bool is_closing;
     bool has_control;
     bool is_choking; /* it answers no request */
     bool is_choked;  /* we answer none */
