@@ -223,6 +223,38 @@ static void a_shard_reports_its_connections_living_and_closed(void **state)
     free(shard);
 }
 
+static void what_the_parts_of_a_connection_count_has_fields_of_its_own(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair_connect(pair);
+    struct sp_conn *conn = pair_conn(pair, SP_CLIENT);
+    struct sp_loss_path *path = conn->loss.path;
+    conn->loss.lost_count = 1001;
+    conn->loss.spurious_count = 1002;
+    conn->loss.persistent_count = 1003;
+    path->rtt.smoothed_ns = 1004;
+    path->rtt.min_ns = 1005;
+    path->rtt.variance_ns = 1006;
+    path->pacer.rate_bytes_per_s = 1007;
+    conn->pieces.copied_bytes = 1000;
+    conn->pieces.packed_bytes = 8;
+
+    struct sp_stats stats;
+    sp_conn_stats(conn, &stats);
+    assert_int_equal(stats.packets_lost, 1001);
+    assert_int_equal(stats.packets_spurious, 1002);
+    assert_int_equal(stats.persistent_congestions, 1003);
+    assert_int_equal(stats.rtt_smoothed_ns, 1004);
+    assert_int_equal(stats.rtt_min_ns, 1005);
+    assert_int_equal(stats.rtt_variance_ns, 1006);
+    assert_int_equal(stats.pacing_rate, 1007);
+    assert_int_equal(stats.copied_in_bytes, 1008);
+    assert_int_equal(stats.cwnd_bytes, path->cc.cwnd_bytes);
+    assert_int_equal(stats.in_flight_bytes, path->cc.in_flight_bytes);
+    assert_int_equal(stats.datagram_bytes, conn->datagram_size);
+}
+
 static void each_field_of_a_connection_is_reported(void **state)
 {
     struct conn_pair *pair = *state;
@@ -287,6 +319,7 @@ int main(void)
         cmocka_unit_test(a_shard_reports_what_its_parts_have_counted),
         cmocka_unit_test(each_field_of_a_shard_comes_from_somebody_who_counts),
         QT_TEST(conn_pair, a_shard_reports_its_connections_living_and_closed),
+        QT_TEST(conn_pair, what_the_parts_of_a_connection_count_has_fields_of_its_own),
         QT_TEST(conn_pair, each_field_of_a_connection_is_reported),
         cmocka_unit_test(an_engine_that_ends_leaves_the_file_of_its_successor),
     };
