@@ -290,6 +290,21 @@ void pair_carry(struct conn_pair *pair, enum sp_role from)
     (void)carry(pair, from);
 }
 
+bool pair_pass_some(struct conn_pair *pair, uint64_t end_ns)
+{
+    uint64_t next_ns = SB_NEVER;
+    for (uint32_t role = 0; role < 2; role++)
+        next_ns = SB_MIN(next_ns, sp_conn_deadline_ns(pair->ends[role].conn));
+    if (next_ns >= end_ns) {
+        pair->now_ns = end_ns;
+        return false;
+    }
+    pair->now_ns = SB_MAX(pair->now_ns, next_ns);
+    for (uint32_t role = 0; role < 2; role++)
+        sp_conn_on_deadline(pair->ends[role].conn, pair->now_ns);
+    return true;
+}
+
 void pair_shuttle(struct conn_pair *pair)
 {
     bool is_busy = true;

@@ -64,6 +64,9 @@ void pair_end(struct conn_pair *pair);
 /* Carries datagrams in both directions until neither side has anything to send.  Events are taken,
  * and received bytes are consumed at once. */
 void pair_shuttle(struct conn_pair *pair);
+/* Lets both ends act at the next deadline of one of them, if that comes before `end_ns`: what they
+ * send then waits to be taken.  Otherwise it is `end_ns`, and the result false. */
+bool pair_pass_some(struct conn_pair *pair, uint64_t end_ns);
 /* Carries what `from` has to send now, one way. */
 void pair_carry(struct conn_pair *pair, enum sp_role from);
 /* pair_start() and pair_shuttle(); asserts that both ends have confirmed. */

@@ -357,6 +357,29 @@ void pw_relay_pass(struct pw_relay *relay)
                          relay->client_size);
 }
 
+static void reader_end(void *reader)
+{
+    spate_quic_lb_reader_destroy(reader);
+}
+
+uint32_t pw_relay_balance(struct pw_relay *relay, const struct spate_quic_lb *lb)
+{
+    struct spate_quic_lb_reader *reader;
+    uint32_t count = 0;
+    assert_int_equal(spate_quic_lb_reader_create(lb, &reader, NULL), 0);
+    (void)owned_add(reader, reader_end);
+    for (uint32_t i = 0; i < relay->sample_count; i++) {
+        const struct pw_sample *sample = &relay->samples[i];
+        uint8_t id[SPATE_QUIC_LB_SERVER_ID_SIZE_MAX] = {0};
+        int result = spate_quic_lb_read_datagram(reader, sample->data, sample->size, id);
+        bool is_ours = result == 0 && memcmp(id, lb->server_id, lb->server_id_size) == 0;
+        assert_true(is_ours || (sample->data[0] & 0x80) != 0);
+        count += is_ours;
+    }
+    relay->sample_count = 0;
+    return count;
+}
+
 struct spate_conn *pw_connect_through(struct pw *w, const struct pw_relay *relay)
 {
     struct pw through = *w; /* the same ends, another address to connect to */

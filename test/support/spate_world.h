@@ -144,6 +144,10 @@ struct pw_relay {
 struct pw_relay *pw_relay_create(const struct pw *w);
 /* Passes on what has arrived. */
 void pw_relay_pass(struct pw_relay *relay);
+/* Does what a balancer does with the samples, and empties them: asserts that all with a short
+ * header have a CID that names the server of `lb`.  Returns how many had one, of those with a long
+ * header too. */
+uint32_t pw_relay_balance(struct pw_relay *relay, const struct spate_quic_lb *lb);
 /* pw_connect() by way of the relay. */
 struct spate_conn *pw_connect_through(struct pw *w, const struct pw_relay *relay);
 

@@ -28,15 +28,7 @@ static uint32_t pass(struct conn_pair *pair, uint64_t duration_ns)
 {
     uint64_t end_ns = pair->now_ns + duration_ns;
     uint32_t count = 0;
-    for (;;) {
-        uint64_t next_ns = SB_NEVER;
-        for (uint32_t role = 0; role < 2; role++)
-            next_ns = SB_MIN(next_ns, sp_conn_deadline_ns(pair_conn(pair, (enum sp_role)role)));
-        if (next_ns >= end_ns)
-            break;
-        pair->now_ns = SB_MAX(pair->now_ns, next_ns);
-        for (uint32_t role = 0; role < 2; role++)
-            sp_conn_on_deadline(pair_conn(pair, (enum sp_role)role), pair->now_ns);
+    while (pair_pass_some(pair, end_ns)) {
         struct pair_packet packet;
         for (uint32_t role = 0; role < 2; role++)
             while (pair_take(pair, (enum sp_role)role, &packet)) {
@@ -44,7 +36,6 @@ static uint32_t pass(struct conn_pair *pair, uint64_t duration_ns)
                 pair_deliver(pair, role == SP_CLIENT ? SP_SERVER : SP_CLIENT, &packet);
             }
     }
-    pair->now_ns = end_ns;
     return count;
 }
 
