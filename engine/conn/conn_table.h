@@ -14,8 +14,9 @@ struct se_memory;
 /* Maps a connection ID, or a stateless reset token, to a connection's index.
  *
  * Open addressing with linear probing, a keyed hash, and removal that closes the gap.  The table is
- * at most half full.  It doubles as it fills: the entries of the old array move to the new one a
- * few at a time, so that no insertion takes long, and until then both are searched.
+ * at most 4/5 full, and half full where connections have taken half of the room that was reserved
+ * for them.  It doubles as it fills: the entries of the old array move to the new one a few at a
+ * time, so that no insertion takes long, and until then both are searched.
  *
  * The key of the hash is random: unauthenticated peers choose the CIDs of their first packets and
  * must not be able to choose their places in the table.  A stored token is compared in constant

@@ -12,8 +12,8 @@
  * authenticate, or begins no ClientHello.
  *
  * At conns_max, without memory, and where nobody listens any more, a client is answered with
- * CONNECTION_REFUSED.  That packet
- * needs no connection: it is written here with the keys of the client's first CID. */
+ * CONNECTION_REFUSED.  That packet needs no connection: it is written here with the keys of the
+ * client's first CID. */
 
 #include <errno.h>
 #include <string.h>

@@ -9,12 +9,12 @@
  *   - From a quarter of the budget on, AUTO demands a proof of the address first, by Retry.  That
  *     needs no place.  So the rest of the budget belongs to clients that receive what we send.
  *   - One prefix holds at most an eighth of the budget with unproven handshakes.  AUTO answers
- * those beyond it with Retry, NEVER lets them take the place of the prefix's oldest.
+ *     those beyond it with Retry, NEVER lets them take the place of the prefix's oldest.
  *   - In a full budget the oldest unproven handshake gives way.  Without one, the oldest handshake
- * of a prefix with more than a quarter of the budget does, to clients of other prefixes.
+ *     of a prefix with more than a quarter of the budget does, to clients of other prefixes.
  *
- * What an attacker's packet costs here is one hash and at most SE_EVICT_STEPS_MAX steps of a list.
- */
+ * What an attacker's packet costs here is a hash, one more if it gets a place, and at most
+ * SE_EVICT_STEPS_MAX steps of a list. */
 
 #include <string.h>
 

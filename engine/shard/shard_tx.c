@@ -5,10 +5,11 @@
  * slots; each train is one sendmsg, and all of them are submitted by the turn's one system call.
  *
  * A connection gets SE_TRAINS_PER_TURN trains and goes to the end of the line, so that one
- * with much to send does not starve the others.  A turn fills SE_SEND_BYTES_PER_TURN at most:
- * the kernel reads the slots when the turn enters it, so they should still be in the cache then,
- * and packets that arrive meanwhile should not wait long.  Without a free slot all connections
- * wait, in their order, for the completions of earlier sends.
+ * with much to send does not starve the others.  A turn begins no train after
+ * SE_SEND_BYTES_PER_TURN, but for the rest of a connection's turn in the line of a flow group: the
+ * kernel reads the slots when the turn enters it, so they should still be in the cache then, and
+ * packets that arrive meanwhile should not wait long.  Without a free slot all connections wait, in
+ * their order, for the completions of earlier sends.
  *
  * Connections that send much to one peer nearby are a flow group (engine/base/group.h).  When it
  * has as much in flight as the peer takes, they stand in its line and get some trains in turn. */

@@ -398,9 +398,9 @@ SPATE_API uint64_t spate_shard_now_ns(const struct spate_shard *shard);
  * Another thread finds a shard by it whose application blocks; the other shards go on meanwhile.
  *
  * The gauge turn_longest_ns of spate_shard_stats() is the highest value so far.  It leaves out what
- * a turn sends at its end, which is at most 1 MiB.  A program that polls spate_shard_fd() waits
- * from spate_shard_deadline_ns() to the next turn; one that calls spate_shard_turn() with 0 and
- * waits elsewhere appears busy.
+ * a turn sends at its end, which is about 1 MiB at most.  A program that polls spate_shard_fd()
+ * waits from spate_shard_deadline_ns() to the next turn; one that calls spate_shard_turn() with 0
+ * and waits elsewhere appears busy.
  *
  * Threads: any. */
 SPATE_API uint64_t spate_shard_busy_ns(const struct spate_shard *shard);
