@@ -546,6 +546,22 @@ static void balancers_read_both_kinds_of_header(void **state)
     assert_int_equal(spate_quic_lb_read_datagram(reader, long_header, whole, got), -ENOENT);
 }
 
+/* The byte that names a shard is masked: two engines with the same configuration and other keys
+ * mask a CID differently. */
+static void the_mask_of_a_shard_depends_on_the_key(void **state)
+{
+    (void)state;
+    const struct spate_quic_lb lb = config_of(0, "0102", 8, NULL);
+    const uint8_t other_key[SPATE_KEY_SIZE] = {7};
+    const struct se_cid_form form = se_cid_form_of(&lb, 4, true, reset_key);
+    const struct se_cid_form other = se_cid_form_of(&lb, 4, true, other_key);
+    uint8_t cid[SP_CID_SIZE_MAX] = {0};
+    uint32_t equal_count = 0;
+    for (cid[3] = 0; cid[3] < 100; cid[3]++)
+        equal_count += su_steer_mask(&form.byte, cid) == su_steer_mask(&other.byte, cid);
+    assert_in_range(equal_count, 0, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,6 +581,7 @@ int main(void)
         QT_TEST(owned, a_change_must_keep_the_length_and_bring_another_key),
         QT_TEST(owned, a_change_must_keep_the_place_of_the_servers_octet),
         QT_TEST(owned, balancers_read_both_kinds_of_header),
+        QT_TEST(owned, the_mask_of_a_shard_depends_on_the_key),
     };
 
     sb_assert_handler = qt_on_assert;

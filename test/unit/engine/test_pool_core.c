@@ -293,6 +293,9 @@ static void a_server_that_comes_back_gets_all_its_connections(void **state)
     assert_int_equal(w->peers[0].breaker.state, SE_BREAKER_CLOSED);
     assert_int_equal(ready(w, 0), MEMBERS);
     assert_non_null(se_pool_acquire(&w->pool, NULL));
+    run_for(w, 2 * SB_S); /* they have lived: the next pause is short again */
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        assert_int_equal(w->peers[0].members[i].backoff.failures, 0);
     free(w);
 }
 

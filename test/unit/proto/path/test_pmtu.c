@@ -272,6 +272,21 @@ static void a_hole_begins_a_search_below_it(void **state)
     assert_int_equal(rounds, 2 + 3);
 }
 
+/* Searches on the path before were rare in the end. */
+static void a_search_after_a_hole_is_repeated_soon_again(void **state)
+{
+    (void)state;
+    struct sp_pmtu pmtu = started(9000);
+    uint64_t now_ns = SB_S;
+    uint32_t near;
+    for (uint32_t i = 0; i < 8; i++, now_ns = pmtu.next_from_ns)
+        (void)search(&pmtu, 1472, DROPS, now_ns, &near);
+    assert_true(sp_pmtu_on_hole(&pmtu, now_ns));
+    (void)search(&pmtu, BASE, DROPS, now_ns, &near);
+    assert_int_equal(pmtu.size, BASE);
+    assert_int_equal(pmtu.next_from_ns - now_ns, SB_S);
+}
+
 /* Who lets probes pass and drops what follows gets a fallback after 0, 1, 2, 4 s, and so on. */
 static void holes_are_answered_at_growing_intervals(void **state)
 {
@@ -428,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_path_that_grows_is_found_when_the_pause_is_over),
         cmocka_unit_test(a_hole_that_was_none_costs_one_probe),
         cmocka_unit_test(a_hole_begins_a_search_below_it),
+        cmocka_unit_test(a_search_after_a_hole_is_repeated_soon_again),
         cmocka_unit_test(holes_are_answered_at_growing_intervals),
         cmocka_unit_test(a_hole_ends_an_attempt),
         cmocka_unit_test(what_the_system_refuses_is_given_up_at_once),

@@ -112,6 +112,31 @@ static void lateness_counts_from_the_newest_round_trip(void **state)
     assert_in_range(sp_reorder_delay_ns(&reorder, &rtt, 0), 4 * SB_MS, 5 * SB_MS);
 }
 
+/* For one period at least, and two at most: of 16 round trips, or of a second if that is more. */
+static void lateness_is_remembered_for_some_round_trips(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rtt_ns, period_ns;
+    } samples[] = {{100 * SB_MS, 1600 * SB_MS}, {10 * SB_MS, SB_S}};
+    for (uint32_t i = 0; i < QT_COUNT(samples); i++) {
+        struct sp_rtt rtt;
+        struct sp_reorder reorder = {0};
+        sp_rtt_init(&rtt);
+        sp_rtt_on_sample(&rtt, samples[i].rtt_ns, 0, SB_S);
+        uint64_t plain_ns = sp_reorder_delay_ns(&reorder, &rtt, 0), now_ns = 10 * SB_S;
+        sp_reorder_on_late(&reorder, now_ns - 2 * samples[i].rtt_ns, 10, &rtt, now_ns);
+        for (uint32_t period = 0; period < 2; period++) {
+            sp_reorder_update(&reorder, &rtt, now_ns);
+            now_ns += samples[i].period_ns;
+            sp_reorder_update(&reorder, &rtt, now_ns - 1);
+            assert_true(sp_reorder_delay_ns(&reorder, &rtt, 0) > plain_ns);
+        }
+        sp_reorder_update(&reorder, &rtt, now_ns);
+        assert_int_equal(sp_reorder_delay_ns(&reorder, &rtt, 0), plain_ns);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +146,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_spurious_is_not_undone),
         cmocka_unit_test(what_was_lost_long_ago_is_forgotten),
         cmocka_unit_test(lateness_counts_from_the_newest_round_trip),
+        cmocka_unit_test(lateness_is_remembered_for_some_round_trips),
     };
 
     sb_assert_handler = qt_on_assert;
