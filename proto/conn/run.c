@@ -230,9 +230,9 @@ void sp_conn_send_run(struct sp_conn *conn, struct sp_train *train, struct sp_ma
         sp_mask_batch_add(masks, conn->keys.write, &masked, &conn->protect);
         train->size += run.room;
     }
-    if (i > 0)
+    if (i > 0) {
         sp_conn_end_shortage(conn, SP_SHORT_OF_RECORDS);
-    if (i > 0)
         account(conn, &run, i, train->ecn, now_ns);
+    }
     train->count += i;
 }

@@ -51,6 +51,26 @@ static void without_a_rate_nothing_is_held_back(void **state)
         assert_true(sp_pacer_is_open(&pacer, 0));
         sp_pacer_on_sent(&pacer, 1200, 0);
     }
+    assert_int_equal(sp_pacer_credit_bytes(&pacer, 0), UINT64_MAX);
+}
+
+/* A train is as large as the credit: gate.h, send_wait.c. */
+static void the_credit_is_what_is_left_of_the_burst(void **state)
+{
+    (void)state;
+    struct sp_pacer pacer;
+    sp_pacer_init(&pacer);
+    set_limit(&pacer, 10000000, 1200, SB_S);
+    uint64_t burst = pacer.burst_bytes;
+    assert_in_range(burst, 4800, UINT32_MAX);
+    assert_int_equal(sp_pacer_credit_bytes(&pacer, SB_S), burst);
+    sp_pacer_on_sent(&pacer, 1200, SB_S);
+    assert_in_range(sp_pacer_credit_bytes(&pacer, SB_S), burst - 1201, burst - 1199);
+    sp_pacer_on_sent(&pacer, 2 * burst, SB_S);
+    assert_int_equal(sp_pacer_credit_bytes(&pacer, SB_S), 0);
+    uint64_t open_ns = SB_S + (burst + 1200 + 2400) * SB_S / 10000000; /* .. and 2,400 bytes */
+    assert_in_range(sp_pacer_credit_bytes(&pacer, open_ns), 2400 - 2, 2400 + 2);
+    assert_int_equal(sp_pacer_credit_bytes(&pacer, SB_S + SB_S), burst);
 }
 
 /* 5/4 of a window, in slow start 2, each round trip, whatever the timer's lateness below the
@@ -414,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_rate_nothing_is_held_back),
+        cmocka_unit_test(the_credit_is_what_is_left_of_the_burst),
         cmocka_unit_test(the_rate_is_kept_over_time),
         cmocka_unit_test(a_burst_after_silence_is_bounded),
         cmocka_unit_test(a_turn_is_worth_its_trains),
