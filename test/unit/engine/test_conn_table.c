@@ -91,6 +91,7 @@ static void a_table_grows_with_its_keys_and_shrinks_when_it_is_empty(void **stat
     se_memory_init(&memory, UINT64_C(1) << 30);
     assert_int_equal(se_table_init(t, MANY, key, &memory), 0);
     uint64_t at_start = memory.now_bytes;
+    assert_int_equal(at_start, 64 * sizeof(struct se_table_entry));
     uint64_t bytes_max = 0;
     for (uint32_t i = 0; i < MANY; i++) {
         assert_true(se_table_reserve(t, i + 1));

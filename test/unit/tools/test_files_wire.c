@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "tools/spate/cursor.h"
 #include "tools/spate/files/inbox.h"
 #include "tools/spate/files/wire.h"
 
@@ -179,6 +180,28 @@ static void items_that_contradict_themselves_are_refused(void **state)
     }
 }
 
+/* The longest target of a link fills its array, with the zero byte; one byte more has no place. */
+static void a_text_that_has_no_place_is_refused(void **state)
+{
+    (void)state;
+    static uint8_t bytes[FILES_ITEM_SIZE_MAX + 1];
+    static struct files_item item, got;
+    item = good_item();
+    item.kind = FILES_LINK;
+    item.size = item.offset = item.piece_size = 0;
+    item.extent_count = 0;
+    memset(item.target, 'a', FILES_PATH_SIZE - 1);
+    size_t size = files_item_write(&item, bytes);
+    assert_true(read_item(bytes, size, &got));
+    assert_string_equal(got.target, item.target);
+
+    uint8_t *text = bytes + size - (FILES_PATH_SIZE - 1);
+    (void)number_write(text - 2, FILES_PATH_SIZE, 2);
+    bytes[size++] = 'a';
+    files_head_write(FILES_ITEM, (uint32_t)(size - FILES_HEAD_SIZE), bytes);
+    assert_false(read_item(bytes, size, &got));
+}
+
 static void messages_are_found_in_bytes_of_any_cut(void **state)
 {
     (void)state;
@@ -246,6 +269,7 @@ int main(void)
         cmocka_unit_test(an_item_is_read_as_it_was_written),
         cmocka_unit_test(no_truncation_of_a_message_is_read),
         cmocka_unit_test(items_that_contradict_themselves_are_refused),
+        cmocka_unit_test(a_text_that_has_no_place_is_refused),
         cmocka_unit_test(messages_are_found_in_bytes_of_any_cut),
         cmocka_unit_test(no_message_is_larger_than_the_limit),
         cmocka_unit_test(chunks_cover_a_file_of_any_size),

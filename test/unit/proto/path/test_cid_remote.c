@@ -223,9 +223,24 @@ static void the_first_cid_may_be_replaced(void **state)
     expect_assert_failure(sp_cid_remote_replace_first(&ids, &other));
 }
 
+/* [RFC9000 9.5] Each path gets one of its own, the oldest that is left. */
+static void a_cid_is_taken_by_one_path(void **state)
+{
+    (void)state;
+    struct sp_cid_remote ids = ids_of_first();
+    assert_int_equal(add(&ids, 1, 0), SP_OK);
+    assert_int_equal(add(&ids, 2, 0), SP_OK);
+    uint32_t first = sp_cid_remote_take(&ids), second = sp_cid_remote_take(&ids);
+    assert_true(first < SP_CIDS_MAX && second < SP_CIDS_MAX);
+    assert_int_equal(ids.entries[first].sequence, 1);
+    assert_int_equal(ids.entries[second].sequence, 2);
+    assert_int_equal(sp_cid_remote_take(&ids), SP_CID_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cid_is_taken_by_one_path),
         cmocka_unit_test(cids_are_kept_up_to_our_limit_and_retired_as_asked),
         cmocka_unit_test(a_frame_that_contradicts_another_is_a_violation),
         cmocka_unit_test(a_peer_without_cids_must_not_issue_any),
