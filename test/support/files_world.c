@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,6 +102,17 @@ void spate_conn_close(struct spate_conn *conn, uint64_t error, const char *reaso
     (void)conn, (void)error, (void)reason;
 }
 
+int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
+                            socklen_t *ret_size)
+{
+    struct sockaddr_in6 *address = (struct sockaddr_in6 *)ret;
+    memset(ret, 0, sizeof(*ret));
+    address->sin6_family = AF_INET6;
+    memcpy(&address->sin6_addr, conn->address, sizeof(conn->address));
+    *ret_size = sizeof(*address);
+    return 0;
+}
+
 const char *spate_conn_cipher(const struct spate_conn *conn)
 {
     (void)conn;
@@ -144,8 +156,10 @@ int files_world_set_up(void **state)
     files_server_init(&w->server, NULL, w->root);
     w->server.writable = "";
     kept_all = w->server.kept_left;
-    for (int i = 0; i < CONNS_MAX; i++)
+    for (int i = 0; i < CONNS_MAX; i++) {
         w->conns[i].alpn = FILES_ALPN_SHA256;
+        memcpy(w->conns[i].address, (uint8_t[]){0x20, 0x01, 0x0d, 0xb8, 0, 0, (uint8_t)i}, 7);
+    }
     for (int i = 0; i < CONNS_MAX; i++)
         files_server_accept(&w->server, &w->conns[i]);
     return 0;
@@ -185,6 +199,21 @@ void files_world_close_stream(struct world_stream *stream)
     stream->user = NULL;
 }
 
+static void close_conn(struct spate_conn *conn)
+{
+    struct spate_event event = {.kind = SPATE_EVENT_CLOSED, .conn = conn, .conn_user = conn->user};
+    files_server_event(&w->server, &event);
+}
+
+void files_world_move(int i, const uint8_t address[16])
+{
+    struct spate_conn *conn = &w->conns[i];
+    close_conn(conn);
+    conn->user = NULL;
+    memcpy(conn->address, address, sizeof(conn->address));
+    files_server_accept(&w->server, conn);
+}
+
 int files_world_tear_down(void **state)
 {
     (void)state;
@@ -198,11 +227,9 @@ int files_world_tear_down(void **state)
         files_world_close_stream(&w->streams[i]);
         free(w->streams[i].bytes);
     }
-    for (int i = 0; i < CONNS_MAX; i++) {
-        struct spate_event event = {
-            .kind = SPATE_EVENT_CLOSED, .conn = &w->conns[i], .conn_user = w->conns[i].user};
-        files_server_event(&w->server, &event);
-    }
+    for (int i = 0; i < CONNS_MAX; i++)
+        close_conn(&w->conns[i]);
+    assert_null(w->server.sources.tree);
     uint64_t left = w->server.core.memory_left;
     uint64_t all = w->server.core.memory_max;
     uint64_t kept_left = w->server.kept_left;
@@ -215,12 +242,18 @@ int files_world_tear_down(void **state)
     return 0;
 }
 
-struct world_stream *files_world_open_stream(int conn)
+struct world_stream *files_world_try_stream(int conn)
 {
     assert_true(w->stream_count < STREAMS_MAX);
     struct world_stream *stream = &w->streams[w->stream_count];
     *stream = (struct world_stream){.conn = &w->conns[conn], .id = 4 * (uint64_t)w->stream_count++};
     files_world_hear(stream, SPATE_EVENT_STREAM_OPENED);
+    return stream;
+}
+
+struct world_stream *files_world_open_stream(int conn)
+{
+    struct world_stream *stream = files_world_try_stream(conn);
     assert_non_null(stream->user);
     return stream;
 }

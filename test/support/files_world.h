@@ -9,7 +9,7 @@
 /* The serving side of "spate cp", in a folder of its own, with a library that a test moves by hand:
  * it sends nothing, and says no when it is told to. */
 
-enum { STREAMS_MAX = 1024, CONNS_MAX = 16 };
+enum { STREAMS_MAX = 1024, CONNS_MAX = 32 };
 
 /* Memory that was lent to receive a stream. */
 struct world_place {
@@ -35,7 +35,8 @@ struct world_stream {
 
 struct spate_conn {
     void *user;
-    const char *alpn; /* FILES_ALPN_SHA256; a test may set another one before its first stream */
+    uint8_t address[16]; /* of IPv6: each is from a site of its own */
+    const char *alpn;    /* FILES_ALPN_SHA256; a test may set another one before its first stream */
 };
 
 /* A buffer that is lent: it comes back when a test says so. */
@@ -69,6 +70,13 @@ int files_world_set_up(void **state);
 int files_world_tear_down(void **state);
 
 struct world_stream *files_world_open_stream(int conn);
+
+/* .. for which there may be no room: its user is NULL then. */
+struct world_stream *files_world_try_stream(int conn);
+
+/* Has a connection, which has no stream yet, come from another address. */
+void files_world_move(int conn, const uint8_t address[16]);
+
 void files_world_hear(struct world_stream *stream, enum spate_event_kind kind);
 void files_world_close_stream(struct world_stream *stream);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -243,6 +244,15 @@ struct spate_shard *spate_conn_shard(const struct spate_conn *conn)
 {
     SB_ASSERT(conn == &w.conn);
     return NULL;
+}
+
+int spate_conn_peer_address(const struct spate_conn *conn, struct sockaddr_storage *ret,
+                            socklen_t *ret_size)
+{
+    SB_ASSERT(conn == &w.conn);
+    *ret = (struct sockaddr_storage){.ss_family = AF_INET};
+    *ret_size = sizeof(struct sockaddr_in);
+    return 0;
 }
 
 const char *spate_conn_cipher(const struct spate_conn *conn)

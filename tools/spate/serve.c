@@ -479,6 +479,7 @@ int serve_run(int argc, char **argv)
     spate_tls_destroy(server.tls);
     if (server.has_cp)
         files_server_deinit(&server.cp);
+    serve_files_deinit(&server.files);
     explicit_bzero(&server.token, sizeof(server.token));
     (void)close(root);
     return status;

@@ -22,7 +22,6 @@
 #include "tools/spate/hq.h"
 #include "tools/spate/read_all.h"
 #include "tools/spate/root.h"
-#include "tools/spate/share.h"
 
 #define SERVE_MEMORY     (UINT64_C(64) << 20)
 #define STREAM_MEMORY    (UINT64_C(16) << 20)
@@ -40,7 +39,8 @@ enum stage {
 
 /* A connection. */
 struct serve_conn {
-    uint64_t lent_bytes; /* of its streams */
+    struct share_source *source;
+    struct share lent; /* of its streams */
 };
 
 struct serve_stream {
@@ -72,21 +72,40 @@ void serve_files_init(struct serve_files *files, int root, bool is_verbose)
     TAILQ_INIT(&files->waiting);
 }
 
+void serve_files_deinit(struct serve_files *files)
+{
+    share_sources_deinit(&files->sources);
+}
+
 /* ---- The life of a stream ---- */
 
-static struct serve_conn *conn_of(struct spate_conn *conn)
+static struct serve_conn *conn_of(struct serve_files *files, struct spate_conn *conn)
 {
     struct serve_conn *owner = spate_conn_user(conn);
-    if (owner == NULL) {
-        owner = calloc(1, sizeof(*owner));
-        spate_conn_set_user(conn, owner);
+    if (owner != NULL)
+        return owner;
+    owner = calloc(1, sizeof(*owner));
+    struct share_source *source = owner != NULL ? share_source_join(&files->sources, conn) : NULL;
+    if (source == NULL) {
+        free(owner);
+        return NULL;
     }
+    *owner = (struct serve_conn){.source = source, .lent = share_begin(source, SHARE_LENT)};
+    spate_conn_set_user(conn, owner);
     return owner;
 }
 
-static void stream_create(struct spate_conn *conn, uint64_t id)
+static void conn_end(struct serve_files *files, struct serve_conn *owner)
 {
-    struct serve_conn *owner = conn_of(conn);
+    if (owner == NULL)
+        return;
+    share_source_leave(&files->sources, owner->source);
+    free(owner);
+}
+
+static void stream_create(struct serve_files *files, struct spate_conn *conn, uint64_t id)
+{
+    struct serve_conn *owner = conn_of(files, conn);
     struct serve_stream *stream = owner != NULL ? calloc(1, sizeof(*stream)) : NULL;
     if (stream == NULL || spate_stream_set_user(conn, id, stream) != 0) {
         free(stream);
@@ -190,7 +209,7 @@ static bool send_chunk(struct serve_files *files, struct serve_stream *stream)
 {
     uint64_t left = stream->size - stream->offset;
     uint64_t size = left < CHUNK_SIZE ? left : CHUNK_SIZE;
-    if (!share_allows(stream->owner->lent_bytes, size, files->memory_left) ||
+    if (!share_allows(&stream->owner->lent, size, files->memory_left) ||
         (stream->lent_bytes > 0 && stream->lent_bytes >= share(files)))
         return false;
     struct chunk *chunk = NULL;
@@ -209,7 +228,7 @@ static bool send_chunk(struct serve_files *files, struct serve_stream *stream)
         return false;
     }
     files->memory_left -= size;
-    stream->owner->lent_bytes += size;
+    share_take(&stream->owner->lent, size);
     stream->lent_bytes += size;
     stream->offset += size;
     if (is_last)
@@ -332,7 +351,7 @@ static void on_sent(struct serve_files *files, struct serve_stream *stream,
 {
     struct chunk *chunk = (struct chunk *)(uintptr_t)event->u.sent.tag;
     files->memory_left += event->u.sent.size;
-    stream->owner->lent_bytes -= event->u.sent.size;
+    share_give(&stream->owner->lent, event->u.sent.size);
     free(chunk);
     stream->lent_bytes -= event->u.sent.size;
     if (!event->u.sent.is_acked)
@@ -345,11 +364,11 @@ void serve_stream_event(struct serve_files *files, struct spate_event *event)
 {
     struct serve_stream *stream = event->stream_user;
     if (event->kind == SPATE_EVENT_CLOSED) {
-        free(event->conn_user);
+        conn_end(files, event->conn_user);
         return;
     }
     if (event->kind == SPATE_EVENT_STREAM_OPENED) {
-        stream_create(event->conn, event->stream_id);
+        stream_create(files, event->conn, event->stream_id);
         return;
     }
     if (event->kind == SPATE_EVENT_STREAM_DATA) {

@@ -8,6 +8,8 @@
 
 #include <spate/spate.h>
 
+#include "tools/spate/share.h"
+
 struct serve_stream;
 
 /* What the streams of a server share.  Invariant: the chunks of all streams have
@@ -15,6 +17,7 @@ struct serve_stream;
 struct serve_files {
     int root;             /* from root_open() */
     uint64_t memory_left; /* bytes that may still be read ahead */
+    struct share_sources sources;
     uint32_t sending_count;
     uint32_t partial_count; /* streams that hold a part of their request */
     /* Streams that have a request, and no memory or descriptor to answer it, the oldest first. */
@@ -23,6 +26,7 @@ struct serve_files {
 };
 
 void serve_files_init(struct serve_files *files, int root, bool is_verbose);
+void serve_files_deinit(struct serve_files *files);
 
 /* Handles an event of a connection that speaks HTTP/0.9, whose user pointer is this function's.
  * Releases the slice of STREAM_DATA. */

@@ -177,7 +177,9 @@ static bool push_in_part(int conn)
         .kind = FILES_FILE, .mode = 0644, .size = FILES_SMALL_MAX, .path = "part"};
     item.piece_size = item.data_size = item.extents[0].size = item.size;
     item.extent_count = 1;
-    struct world_stream *stream = files_world_open_stream(conn);
+    struct world_stream *stream = files_world_try_stream(conn);
+    if (stream->user == NULL)
+        return false;
     files_world_tell(stream, data, files_item_write(&item, data), false);
     files_world_tell(stream, data, FILES_SMALL_MAX - 1, false);
     const struct files_stream *own = stream->user;
@@ -213,8 +215,8 @@ static void what_has_come_in_part_is_within_a_limit(void **state)
     w->server.kept_left -= taken;
     while (count < 64 && push_in_part(0))
         count++;
-    assert_in_range(count, 10, 16); /* of 256 KiB: a quarter is for one */
-    assert_true(push_in_part(1));   /* the others have room */
+    assert_in_range(count, 8, 11); /* of 256 KiB: a sixth is for one */
+    assert_true(push_in_part(1));  /* the others have room */
     files_world_close_stream(&w->streams[0]);
     assert_true(push_in_part(0)); /* .. and so has who gives some back */
     w->server.kept_left += taken;
@@ -238,14 +240,94 @@ static void messages_that_are_not_whole_are_within_a_limit(void **state)
     /* A stream for which there is no room is refused when it says something. */
     uint64_t rest = w->server.kept_left;
     w->server.kept_left = 0;
-    struct world_stream *stream = &w->streams[w->stream_count];
-    *stream = (struct world_stream){.conn = &w->conns[0], .id = 4 * (uint64_t)w->stream_count++};
-    files_world_hear(stream, SPATE_EVENT_STREAM_OPENED);
+    struct world_stream *stream = files_world_try_stream(0);
     assert_null(stream->user);
     files_world_tell(stream, "x", 1, true);
     assert_true(stream->is_reset);
     assert_int_equal(stream->error, FILES_BUSY);
     w->server.kept_left = rest + taken;
+}
+
+/* IPv4 addresses, as a socket of both families shows them. */
+static void move_to_ipv4(int conn, uint8_t host)
+{
+    const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, 0, 2, host};
+    files_world_move(conn, address);
+}
+
+/* Has each of `count` connections take what it can, in turns. */
+static void take_all(int count)
+{
+    for (int conn = 0; conn < count; conn++)
+        while (push_in_part(conn))
+            ;
+}
+
+static void many_connections_of_an_address_leave_a_share_to_another(void **state)
+{
+    (void)state;
+    enum { HOSTILE = 24 };
+    for (int conn = 0; conn < HOSTILE; conn++)
+        move_to_ipv4(conn, 7);
+    move_to_ipv4(HOSTILE, 8);
+    uint64_t taken = w->server.kept_left - (48 << 20);
+    w->server.kept_left -= taken;
+    take_all(HOSTILE);
+    assert_true(w->server.kept_left >= 32 << 20); /* they have a third */
+    uint32_t count = 0;
+    while (count < 64 && push_in_part(HOSTILE))
+        count++;
+    assert_in_range(count, 18, 22); /* of 256 KiB: a sixth of 32 MiB */
+    w->server.kept_left += taken;
+}
+
+static void a_connection_leaves_a_share_to_others_of_its_address(void **state)
+{
+    (void)state;
+    for (int conn = 0; conn < 4; conn++)
+        move_to_ipv4(conn, 7);
+    uint64_t taken = w->server.kept_left - (48 << 20);
+    w->server.kept_left -= taken;
+    take_all(3);
+    assert_true(push_in_part(3));
+    w->server.kept_left += taken;
+}
+
+/* Of an IPv6 address the first 56 bits count: a site has the others, to choose from. */
+static void all_addresses_of_a_site_are_one(void **state)
+{
+    (void)state;
+    uint8_t address[16] = {0x20, 0x01, 0x0d, 0xb8, 0xff, 0xff, 0xff};
+    enum { HOSTILE = 24 };
+    for (int conn = 0; conn < HOSTILE; conn++) {
+        address[7] = (uint8_t)conn;
+        address[15] = (uint8_t)(conn + 1);
+        files_world_move(conn, address);
+    }
+    uint64_t taken = w->server.kept_left - (24 << 20);
+    w->server.kept_left -= taken;
+    take_all(HOSTILE);
+    assert_true(w->server.kept_left >= 16 << 20);
+    w->server.kept_left += taken;
+}
+
+/* What is sent, and what is asked for, of a third of the memory. */
+static void what_an_address_asks_for_is_within_its_share(void **state)
+{
+    (void)state;
+    enum { HOSTILE = 24 };
+    files_world_make_file("file", 50000);
+    set_memory(12 << 20);
+    for (int conn = 0; conn < HOSTILE; conn++)
+        move_to_ipv4(conn, 7);
+    for (int conn = 0; conn < HOSTILE; conn++) {
+        for (int i = 0; i < 20; i++)
+            (void)want(conn, "file", 30);
+        (void)files_server_retry(&w->server);
+    }
+    assert_true(w->lent_bytes > 2 << 20);
+    assert_true(w->lent_bytes <= 4 << 20);
+    assert_true(w->server.core.memory_left >= 5 << 20);
 }
 
 /* A list of chunks is 256 KiB here. */
@@ -266,13 +348,13 @@ static void lists_of_chunks_are_within_a_limit(void **state)
         assert_true(w->streams[i].bytes[0] == FILES_HAVE ||
                     w->streams[i].bytes[FILES_HEAD_SIZE + 5] == FILES_BUSY);
     }
-    assert_in_range(count, 8, 16);
+    assert_in_range(count, 5, 11);
     /* Another connection takes over what this one has, with its bytes. */
     struct world_stream *stream = files_world_open_stream(1);
     files_world_ask(stream, FILES_PROBE, "large 0", (UINT64_C(1) << 40) - 1);
     assert_int_equal(stream->bytes[0], FILES_HAVE);
     const struct files_session *session = w->conns[1].user;
-    assert_true(session->share.kept_bytes > 256000);
+    assert_true(session->share.kept.bytes > 256000);
     w->server.kept_left += taken;
 }
 
@@ -339,6 +421,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_has_come_in_part_is_within_a_limit, files_world_set_up,
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(messages_that_are_not_whole_are_within_a_limit,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(many_connections_of_an_address_leave_a_share_to_another,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(a_connection_leaves_a_share_to_others_of_its_address,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(all_addresses_of_a_site_are_one, files_world_set_up,
+                                        files_world_tear_down),
+        cmocka_unit_test_setup_teardown(what_an_address_asks_for_is_within_its_share,
                                         files_world_set_up, files_world_tear_down),
         cmocka_unit_test_setup_teardown(lists_of_chunks_are_within_a_limit, files_world_set_up,
                                         files_world_tear_down),

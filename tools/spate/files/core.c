@@ -45,7 +45,7 @@ struct files_buffer *files_buffer_message(struct files_core *core, size_t size)
 
 bool files_core_allows(const struct files_core *core, const struct files_share *share, size_t size)
 {
-    return share != NULL ? share_allows(share->held_bytes, size, core->memory_left)
+    return share != NULL ? share_allows(&share->lent, size, core->memory_left)
                          : size <= core->memory_left;
 }
 
@@ -56,7 +56,7 @@ struct files_buffer *files_buffer_create_for(struct files_core *core, struct fil
         files_core_allows(core, share, size) ? files_buffer_message(core, size) : NULL;
     if (buffer != NULL && share != NULL) {
         buffer->share = share;
-        share->held_bytes += buffer->size;
+        share_take(&share->lent, buffer->size);
     }
     return buffer;
 }
@@ -72,7 +72,7 @@ void files_buffer_destroy(struct files_core *core, struct files_buffer *buffer)
         return;
     core->memory_left += buffer->size;
     if (buffer->share != NULL)
-        buffer->share->held_bytes -= buffer->size;
+        share_give(&buffer->share->lent, buffer->size);
     free(buffer);
 }
 

@@ -49,6 +49,7 @@ void files_server_deinit(struct files_server *server)
         SLIST_REMOVE_HEAD(&server->blocks, link);
         free(block);
     }
+    share_sources_deinit(&server->sources);
     files_beneath_deinit(&server->beneath);
     files_core_deinit(&server->core);
 }
@@ -57,7 +58,7 @@ void files_server_deinit(struct files_server *server)
 
 /* Sessions that last lie beside each other: one here and one there in the heap would keep each its
  * page, of what a handshake takes and gives back. */
-static struct files_session *session_take(struct files_server *server)
+static struct files_session *session_take(struct files_server *server, struct spate_conn *conn)
 {
     if (SLIST_EMPTY(&server->unused)) {
         struct files_sessions *block = malloc(sizeof(*block));
@@ -68,27 +69,35 @@ static struct files_session *session_take(struct files_server *server)
             SLIST_INSERT_HEAD(&server->unused, &block->items[i], link);
     }
     struct files_session *session = SLIST_FIRST(&server->unused);
+    struct share_source *source = share_source_join(&server->sources, conn);
+    if (source == NULL)
+        return NULL;
     SLIST_REMOVE_HEAD(&server->unused, link);
-    *session = (struct files_session){.server = server, .share.kept_left = &server->kept_left};
+    *session = (struct files_session){
+        .server = server, .conn = conn, .source = source, .share.kept_left = &server->kept_left};
+    session->share.lent = share_begin(source, SHARE_LENT);
+    session->share.wanted = share_begin(source, SHARE_WANTED);
+    session->share.kept = share_begin(source, SHARE_KEPT);
     return session;
 }
 
 static void session_give_back(struct files_session *session)
 {
-    if (session != NULL)
-        SLIST_INSERT_HEAD(&session->server->unused, session, link);
+    if (session == NULL)
+        return;
+    share_source_leave(&session->server->sources, session->source);
+    SLIST_INSERT_HEAD(&session->server->unused, session, link);
 }
 
 void files_server_accept(struct files_server *server, struct spate_conn *conn)
 {
     if (spate_conn_user(conn) != NULL) /* CONNECTED after EARLY */
         return;
-    struct files_session *session = session_take(server);
+    struct files_session *session = session_take(server, conn);
     if (session == NULL) {
         spate_conn_close(conn, FILES_BUSY, "too much to do");
         return;
     }
-    session->conn = conn;
     session->is_proven = server->token == NULL;
     LIST_INIT(&session->streams);
     spate_conn_set_user(conn, session);

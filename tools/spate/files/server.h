@@ -17,6 +17,7 @@ struct files_server {
     LIST_HEAD(, files_target) targets;
     SLIST_HEAD(, files_sessions) blocks; /* of sessions, as many as there were at a time */
     SLIST_HEAD(, files_session) unused;  /* .. those without a connection */
+    struct share_sources sources;
 };
 
 /* `root` is the caller's. */

@@ -12,6 +12,7 @@ struct files_session {
     struct files_server *server;
     struct spate_conn *conn;
     bool is_proven; /* the client has the token, or none is needed */
+    struct share_source *source;
     struct files_share share;
     LIST_HEAD(, files_stream) streams;
 };
@@ -19,7 +20,7 @@ struct files_session {
 /* Where they lie. */
 struct files_sessions {
     SLIST_ENTRY(files_sessions) link;
-    struct files_session items[255]; /* 14 KiB */
+    struct files_session items[255]; /* 26 KiB */
 };
 
 enum files_mode {

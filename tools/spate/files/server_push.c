@@ -39,9 +39,9 @@ static void set_owner(struct files_target *target, struct files_session *session
 {
     struct files_session *before = target->owner;
     if (before != NULL)
-        before->share.kept_bytes -= target_bytes(target);
+        share_give(&before->share.kept, target_bytes(target));
     if (session != NULL)
-        session->share.kept_bytes += target_bytes(target);
+        share_take(&session->share.kept, target_bytes(target));
     target->owner = session;
 }
 

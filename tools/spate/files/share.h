@@ -10,23 +10,23 @@
 
 /* What one connection of a server has of its memory. */
 struct files_share {
-    uint64_t held_bytes; /* of buffers */
-    uint64_t want_bytes; /* of what is asked for, which is not in held_bytes */
-    uint64_t kept_bytes; /* of streams, lists, parts, and what has come in part */
+    struct share lent;   /* of buffers */
+    struct share wanted; /* of what is asked for, which is not in `lent` */
+    struct share kept;   /* of streams, lists, parts, and what has come in part */
     uint64_t *kept_left; /* that all connections have left for these */
 };
 
 /* Takes room for a stream, for a folder that is listed, for the list of a large file's chunks, or
  * for a message or a small file that is not whole yet.  Such bytes have left the window of their
- * stream, so nothing else limits them.  Returns false if the connection has too much.  `share` is
+ * stream, so nothing else limits them.  Returns false if share_allows() does.  `share` is
  * NULL on a client, whose own streams are few. */
 static inline bool files_share_keep(struct files_share *share, size_t size)
 {
     if (share == NULL)
         return true;
-    if (!share_allows(share->kept_bytes, size, *share->kept_left))
+    if (!share_allows(&share->kept, size, *share->kept_left))
         return false;
-    share->kept_bytes += size;
+    share_take(&share->kept, size);
     *share->kept_left -= size;
     return true;
 }
@@ -35,7 +35,7 @@ static inline void files_share_forget(struct files_share *share, size_t size)
 {
     if (share == NULL)
         return;
-    share->kept_bytes -= size;
+    share_give(&share->kept, size);
     *share->kept_left += size;
 }
 

@@ -14,7 +14,7 @@
 #define STREAM_LENT (UINT64_C(1) << 20)  /* bytes that one stream has queued */
 #define BATCH_SIZE  ((size_t)60 << 10)   /* small files share a buffer of this size */
 #define WANTS_FREE  (UINT64_C(64) << 10) /* bytes of what each client may ask for in any case */
-#define WANTS_PART  8                    /* .. and a part of the memory that is left */
+#define WANTS_PART  8 /* .. and those of one address: a part of the memory that is left */
 #define KEY_BYTES   (FILES_HEAD_SIZE + FILES_KEY_SIZE)
 
 struct files_want *files_want_create(const char *path, const char *local, const char *target)
@@ -53,21 +53,22 @@ static void drop_want(struct files_source *source, struct files_want *want)
 {
     source->core->memory_left += want->charged_bytes;
     if (source->share != NULL)
-        source->share->want_bytes -= want->charged_bytes;
+        share_give(&source->share->wanted, want->charged_bytes);
     files_want_destroy(want);
 }
 
 bool files_source_add(struct files_source *source, struct files_want *want)
 {
     struct files_core *core = source->core;
-    uint64_t bytes = source->share->want_bytes + want->bytes;
-    if (bytes > WANTS_FREE && bytes > core->memory_left / WANTS_PART) {
+    const struct share *share = &source->share->wanted;
+    if (share->bytes + want->bytes > WANTS_FREE &&
+        *share->source_bytes + want->bytes > core->memory_left / WANTS_PART) {
         files_want_destroy(want);
         return false;
     }
     want->charged_bytes = want->bytes < core->memory_left ? want->bytes : core->memory_left;
     core->memory_left -= want->charged_bytes;
-    source->share->want_bytes += want->charged_bytes;
+    share_take(&source->share->wanted, want->charged_bytes);
     STAILQ_INSERT_TAIL(&source->wants, want, link);
     return true;
 }

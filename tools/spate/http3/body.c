@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "tools/spate/read_all.h"
-#include "tools/spate/share.h"
 
 #define BODY_MEMORY (UINT64_C(64) << 20) /* of a server */
 #define PIECE_SIZE  (UINT64_C(256) << 10)
@@ -46,7 +45,7 @@ bool body_set_text(struct body *body, struct body_memory *memory, char *text, si
 {
     assert(body->memory == NULL);
     bool is_free = size < TEXT_FREE;
-    if (!is_free && !share_allows(body->share->text_bytes, size, memory->memory_left)) {
+    if (!is_free && !share_allows(&body->share->text, size, memory->memory_left)) {
         free(text);
         return false;
     }
@@ -56,7 +55,7 @@ bool body_set_text(struct body *body, struct body_memory *memory, char *text, si
     memory->count++;
     body->text_bytes = is_free ? 0 : size;
     memory->memory_left -= body->text_bytes;
-    body->share->text_bytes += body->text_bytes;
+    share_take(&body->share->text, body->text_bytes);
     return true;
 }
 
@@ -107,7 +106,7 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
         return size;
     }
     uint64_t size = body->left < PIECE_SIZE ? body->left : PIECE_SIZE;
-    if (!share_allows(body->share->held_bytes, size, body->memory->memory_left) ||
+    if (!share_allows(&body->share->lent, size, body->memory->memory_left) ||
         (body->lent_bytes > 0 && body->lent_bytes + size > share(body, wanted_bytes)))
         return 0;
     struct body_piece *piece = read_piece(body, size);
@@ -121,7 +120,7 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
         body->first = piece;
     body->last = piece;
     body->memory->memory_left -= size;
-    body->share->held_bytes += size;
+    share_take(&body->share->lent, size);
     body->lent_bytes += size;
     body->offset += size;
     body->left -= size;
@@ -139,7 +138,7 @@ static void free_first(struct body *body)
         body->last = NULL;
     body->lent_bytes -= piece->size;
     body->memory->memory_left += piece->size;
-    body->share->held_bytes -= piece->size;
+    share_give(&body->share->lent, piece->size);
     free(piece);
 }
 
@@ -171,7 +170,7 @@ void body_end(struct body *body)
     free(body->text);
     if (body->memory != NULL) {
         body->memory->memory_left += body->text_bytes;
-        body->share->text_bytes -= body->text_bytes;
+        share_give(&body->share->text, body->text_bytes);
         body->memory->count--;
     }
     body_init(body, body->share);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/spate/share.h"
+
 /* What all bodies of a server share.  Invariant: the pieces of all bodies have
  * BODY_MEMORY - memory_left bytes. */
 struct body_memory {
@@ -15,8 +17,8 @@ struct body_memory {
 
 /* What the bodies of one connection have of it. */
 struct body_share {
-    uint64_t held_bytes;
-    uint64_t text_bytes; /* which are not in held_bytes: files must not keep a page from coming */
+    struct share lent;
+    struct share text; /* which is not in `lent`: files must not keep a page from coming */
 };
 
 /* The bytes of an answer: a part of a file, which is read by pread() into memory that is lent until

@@ -139,6 +139,7 @@ static void conn_destroy(struct http3_conn *c)
     LIST_REMOVE(c, link);
     wt_conn_destroy(c->wt);
     nghttp3_conn_del(c->h3);
+    share_source_leave(&c->http3->sources, c->source);
     free(c);
 }
 
@@ -148,6 +149,7 @@ void http3_destroy(struct http3 *http3)
         return;
     while (!LIST_EMPTY(&http3->conns))
         conn_destroy(LIST_FIRST(&http3->conns));
+    share_sources_deinit(&http3->sources);
     free(http3);
 }
 
@@ -175,12 +177,16 @@ void http3_begin(struct http3 *http3, struct spate_conn *conn)
     c->conn = conn;
     LIST_INIT(&c->streams);
     c->wt = http3->echoes ? wt_conn_create(conn) : NULL;
-    if ((http3->echoes && c->wt == NULL) || http3_conn_create_h3(c) != 0) {
+    c->source = share_source_join(&http3->sources, conn);
+    if (c->source == NULL || (http3->echoes && c->wt == NULL) || http3_conn_create_h3(c) != 0) {
         wt_conn_destroy(c->wt);
+        share_source_leave(&http3->sources, c->source);
         free(c);
         spate_conn_close(conn, NGHTTP3_H3_INTERNAL_ERROR, "no memory");
         return;
     }
+    c->share.lent = share_begin(c->source, SHARE_LENT);
+    c->share.text = share_begin(c->source, SHARE_KEPT);
     LIST_INSERT_HEAD(&http3->conns, c, link);
     spate_conn_set_user(conn, c);
     if (!open_streams(c))
