@@ -60,6 +60,13 @@ int client_open(struct client *client, const struct spate_config *config, const 
     return result == 0 ? client_connect(client, &address, NULL, &conn) : result;
 }
 
+int client_turn(struct client *client, uint64_t wait_ns)
+{
+    struct spate_error error = {""};
+    int result = spate_shard_turn(client->shard, wait_ns);
+    return result >= 0 ? 0 : client_failed("spate_shard_turn", result, &error);
+}
+
 void client_close(struct client *client)
 {
     spate_engine_destroy(client->engine);

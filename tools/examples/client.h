@@ -27,6 +27,9 @@ int client_open(struct client *client, const struct spate_config *config, const 
                 const char *ca_file);
 void client_close(struct client *client);
 
+/* Runs a turn.  Returns 0, or 1 after it has said what has failed: no turn follows. */
+int client_turn(struct client *client, uint64_t wait_ns);
+
 /* Returns a port of 127.0.0.1. */
 struct sockaddr_in client_localhost(const char *port);
 

@@ -80,7 +80,7 @@ static int run(struct pings *pings)
             due_ns = now_ns + (pings->sent < pings->wanted ? EVERY_NS : LAST_NS);
         }
         uint64_t wait_ns = pings->conn != NULL && due_ns > now_ns ? due_ns - now_ns : LAST_NS;
-        if (spate_shard_turn(shard, wait_ns) < 0)
+        if (client_turn(&pings->client, wait_ns) != 0)
             return 1;
         uint32_t count = spate_shard_events(shard, events, 64);
         for (uint32_t i = 0; i < count; i++)

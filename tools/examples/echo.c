@@ -87,12 +87,10 @@ static void handle(struct echo *echo, struct spate_event *event)
 
 int echo_turn(struct echo *echo)
 {
-    struct spate_error error = {""};
     struct spate_event events[64];
     uint32_t count;
-    int result = spate_shard_turn(echo->shard, 0);
-    if (result < 0)
-        return server_failed("spate_shard_turn", result, &error);
+    if (server_turn(echo->shard, 0) != 0)
+        return 1;
     while ((count = spate_shard_events(echo->shard, events, 64)) > 0) {
         for (uint32_t i = 0; i < count; i++)
             handle(echo, &events[i]);

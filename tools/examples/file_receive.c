@@ -131,8 +131,7 @@ int main(int argc, char **argv)
     while (result == 0 && !has_ended) {
         if (atomic_exchange(&is_over, false))
             (void)spate_shard_shutdown(shard, 0, 0, "the server ends");
-        if (spate_shard_turn(shard, SPATE_FOREVER) < 0)
-            result = 1;
+        result = server_turn(shard, SPATE_FOREVER);
         uint32_t count = spate_shard_events(shard, events, 64);
         for (uint32_t i = 0; i < count; i++)
             handle(&events[i]);

@@ -104,8 +104,7 @@ int main(int argc, char **argv)
     spate_config_init(&config);
     int result = client_open(&sender.client, &config, argv[1], argv[2]);
     while (result == 0 && !sender.has_ended) {
-        if (spate_shard_turn(sender.client.shard, SPATE_FOREVER) < 0)
-            result = 1;
+        result = client_turn(&sender.client, SPATE_FOREVER);
         uint32_t count = spate_shard_events(sender.client.shard, events, 64);
         for (uint32_t i = 0; i < count; i++)
             handle(&sender, &events[i]);

@@ -28,6 +28,7 @@ struct hand_over {
     const char *path;
     struct stat made; /* what this process has made at `path` */
     uint64_t drain_ns;
+    bool is_short; /* accept4() has failed, perhaps for want of a descriptor: wait a second */
     struct pollfd polled[POLLED]; /* fd -1: not polled */
 };
 
@@ -53,7 +54,7 @@ static void stop_polling(struct pollfd *polled)
 {
     if (polled->fd >= 0)
         (void)close(polled->fd);
-    *polled = (struct pollfd){.fd = -1};
+    *polled = (struct pollfd){.fd = -1, .events = POLLIN};
 }
 
 static void end_in_order(struct hand_over *h, const char *reason)
@@ -62,31 +63,20 @@ static void end_in_order(struct hand_over *h, const char *reason)
     (void)spate_shard_shutdown(h->echo.shard, h->drain_ns, 0, reason);
 }
 
-/* Takes the steps of a hand-over that are due. */
-static void take_steps(struct hand_over *h)
-{
-    struct spate_error error = {""};
-    struct pollfd *channel = &h->polled[CHANNEL];
-    int result = spate_engine_hand_over(h->echo.server.engine, channel->fd, 0, &error);
-    if (result == -EAGAIN)
-        return;
-    stop_polling(channel);
-    if (result == 0)
-        end_in_order(h, "replaced");
-    else
-        (void)server_failed("spate_engine_hand_over", result, &error);
-}
-
 /* Waits until a descriptor is readable or the shard is due; during a hand-over for a second at
- * most: the engine gives up a process that says nothing, but only when it is asked. */
+ * most: the engine gives up a process that says nothing, but only when it is asked.  The next
+ * process waits until then. */
 static int wait_for_work(struct hand_over *h)
 {
     struct timespec wait;
     const struct timespec *timeout = spate_shard_timeout(h->echo.shard, &wait);
-    if (h->polled[CHANNEL].fd >= 0 && (timeout == NULL || timeout->tv_sec > 0)) {
+    bool is_limited = h->polled[CHANNEL].fd >= 0 || h->is_short;
+    if (is_limited && (timeout == NULL || timeout->tv_sec > 0)) {
         wait = (struct timespec){.tv_sec = 1};
         timeout = &wait;
     }
+    h->polled[SUCCESSORS].events = is_limited ? 0 : POLLIN;
+    h->is_short = false;
     return ppoll(h->polled, POLLED, timeout, NULL);
 }
 
@@ -105,13 +95,13 @@ static int run(struct hand_over *h)
             h->drain_ns = 0;
             end_in_order(h, "the server stops");
         }
-        if (polled[CHANNEL].fd >= 0)
-            take_steps(h);
-        else if (count > 0 && polled[SUCCESSORS].revents != 0)
-            polled[CHANNEL] = (struct pollfd){
-                .fd = accept4(polled[SUCCESSORS].fd, NULL, NULL, SOCK_CLOEXEC),
-                .events = POLLIN,
-            };
+        if (polled[CHANNEL].fd >= 0) {
+            if (server_hand_over(&h->echo.server, &polled[CHANNEL].fd) == 0)
+                end_in_order(h, "replaced");
+        } else if (count > 0 && polled[SUCCESSORS].revents != 0) {
+            polled[CHANNEL].fd = accept4(polled[SUCCESSORS].fd, NULL, NULL, SOCK_CLOEXEC);
+            h->is_short = polled[CHANNEL].fd < 0;
+        }
         result = echo_turn(&h->echo);
     }
     return result;

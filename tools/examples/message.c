@@ -50,7 +50,8 @@ int main(int argc, char **argv)
     struct echo echo;
     struct spate_event events[64];
     int result = echo_open(&echo, argc, argv);
-    while (result == 0 && spate_shard_turn(echo.shard, SPATE_FOREVER) >= 0) {
+    while (result == 0) {
+        result = server_turn(echo.shard, SPATE_FOREVER);
         uint32_t count = spate_shard_events(echo.shard, events, 64);
         for (uint32_t i = 0; i < count; i++)
             handle(&events[i]);

@@ -5,11 +5,11 @@
  *     own_ring CERT-FILE KEY-FILE PORT */
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "tools/examples/echo.h"
@@ -41,10 +41,15 @@ static void accept_all(void)
     is_accepting = true;
 }
 
+static void start_timer(void)
+{
+    static struct __kernel_timespec second = {.tv_sec = 1};
+    io_uring_prep_timeout(next_sqe(TIMER), &second, 0, IORING_TIMEOUT_MULTISHOT);
+}
+
 /* Returns 0, or 1 after it has said what has failed. */
 static int begin(void)
 {
-    static struct __kernel_timespec second = {.tv_sec = 1};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     int signal_fd = signals_open(0);
@@ -56,7 +61,7 @@ static int begin(void)
     }
     printf("uptime at TCP port %u\n", ntohs(address.sin_port));
     io_uring_prep_poll_add(next_sqe(SIGNAL), signal_fd, POLLIN);
-    io_uring_prep_timeout(next_sqe(TIMER), &second, 0, IORING_TIMEOUT_MULTISHOT);
+    start_timer();
     accept_all();
     return fflush(stdout) == 0 ? 0 : 1;
 }
@@ -78,6 +83,8 @@ static void on_completion(const struct io_uring_cqe *cqe)
         is_over = true;
     } else if (cqe->user_data == TIMER) {
         uptime_s++;
+        if ((cqe->flags & IORING_CQE_F_MORE) == 0) /* the completion queue was full */
+            start_timer();
         if (!is_accepting) /* there were too many descriptors, for example */
             accept_all();
     } else if (cqe->user_data == ACCEPT) {
@@ -89,26 +96,32 @@ static void on_completion(const struct io_uring_cqe *cqe)
     }
 }
 
-/* Submits, waits until the shard is due, and handles what has completed. */
-static void wait_and_reap(struct spate_shard *shard)
+/* Submits, waits until the shard is due, and handles what has completed.  Returns 0, or 1 if the
+ * ring has failed. */
+static int wait_and_reap(struct spate_shard *shard)
 {
     struct io_uring_cqe *cqe;
     struct timespec wait = {0};
     bool is_limited = spate_shard_timeout(shard, &wait) != NULL;
     struct __kernel_timespec time = {wait.tv_sec, wait.tv_nsec};
-    (void)io_uring_submit_and_wait_timeout(&ring, &cqe, 1, is_limited ? &time : NULL, NULL);
+    int error = io_uring_submit_and_wait_timeout(&ring, &cqe, 1, is_limited ? &time : NULL, NULL);
+    if (error < 0 && error != -ETIME && error != -EINTR && error != -EBUSY)
+        return server_failed("io_uring_enter", error, &(struct spate_error){""});
     while (io_uring_peek_cqe(&ring, &cqe) == 0) {
         int taken = spate_ring_complete(shard, cqe);
         if (taken == -EAGAIN)
-            return; /* after the next turn */
+            return 0; /* the rest after the next turn */
         if (taken == 0)
             on_completion(cqe);
         io_uring_cqe_seen(&ring, cqe);
     }
+    return 0;
 }
 
-static int run(int argc, char **argv)
+int main(int argc, char **argv)
 {
+    const unsigned flags =
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL;
     struct spate_lent_ring lent = {.size = sizeof(lent),
                                    .ring = &ring,
                                    .tag_mask = SPATE,
@@ -117,31 +130,20 @@ static int run(int argc, char **argv)
                                    .buffer_group = 1};
     struct spate_config config;
     struct echo echo;
+    int result = io_uring_queue_init(2048, &ring, flags);
+    if (result != 0)
+        return server_failed("io_uring_queue_init", result, &(struct spate_error){""});
     spate_config_init(&config);
     config.lent_ring = &lent;
-    int result = echo_create(&echo, &config, argc, argv);
-    if (result == 0)
-        result = echo_listen(&echo, (uint16_t)atoi(argv[3]));
-    if (result == 0)
+    result = echo_create(&echo, &config, argc, argv);
+    if (result == 0 && (result = echo_listen(&echo, (uint16_t)atoi(argv[3]))) == 0)
         result = begin();
     while (result == 0 && !is_over) {
-        wait_and_reap(echo.shard);
-        result = echo_turn(&echo);
+        result = wait_and_reap(echo.shard);
+        if (result == 0)
+            result = echo_turn(&echo);
     }
     echo_close(&echo); /* before the ring */
-    return result;
-}
-
-int main(int argc, char **argv)
-{
-    const unsigned flags =
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL;
-    int error = io_uring_queue_init(2048, &ring, flags);
-    if (error != 0) {
-        fprintf(stderr, "io_uring: %s\n", strerror(-error));
-        return 1;
-    }
-    int result = run(argc, argv);
     io_uring_queue_exit(&ring);
     return result;
 }

@@ -14,6 +14,13 @@ int server_failed(const char *call, int result, const struct spate_error *error)
     return 1;
 }
 
+int server_turn(struct spate_shard *shard, uint64_t wait_ns)
+{
+    struct spate_error error = {""};
+    int result = spate_shard_turn(shard, wait_ns);
+    return result >= 0 ? 0 : server_failed("spate_shard_turn", result, &error);
+}
+
 int server_create(struct server *server, const struct spate_config *config, const char *alpn,
                   const char *cert_file, const char *key_file)
 {
@@ -68,4 +75,17 @@ int server_take_over_finish(struct server *server, const char *path, bool is_fir
         return successors;
     (void)server_failed("spate_hand_over_listen", successors, &error);
     return -1;
+}
+
+int server_hand_over(struct server *server, int *channel)
+{
+    struct spate_error error = {""};
+    int result = spate_engine_hand_over(server->engine, *channel, 0, &error);
+    if (result == -EAGAIN)
+        return result;
+    (void)close(*channel);
+    *channel = -1;
+    if (result != 0)
+        (void)server_failed("spate_engine_hand_over", result, &error);
+    return result;
 }

@@ -127,7 +127,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "workers: only %d of %d threads\n", count, WORKERS);
         on_signal(SIGTERM);
     }
-    while (atomic_load(&running) > 0 && spate_shard_turn(echo.shard, SPATE_FOREVER) >= 0) {
+    int result = 0;
+    while (atomic_load(&running) > 0 && result == 0) {
+        result = server_turn(echo.shard, SPATE_FOREVER);
         uint32_t taken = spate_shard_events(echo.shard, events, 64);
         for (uint32_t i = 0; i < taken; i++)
             if (events[i].kind == SPATE_EVENT_CONNECTED &&
@@ -140,5 +142,5 @@ int main(int argc, char **argv)
     }
     echo_close(&echo);
     (void)close(stop_fd);
-    return count == WORKERS ? 0 : 1;
+    return count == WORKERS ? result : 1;
 }

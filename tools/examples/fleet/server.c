@@ -5,9 +5,8 @@
  *     fleet_server CERT-FILE KEY-FILE ADDRESS PORT SERVER-ID SOCKET-PATH [KEY]
  *
  * SERVER-ID is a byte and KEY are 16, in hexadecimal.  SIGHUP replaces the configuration by one of
- * the other config ID, 1 or 2, as in a rotation; SIGTERM ends the server.  A process that is
- * started with the same SOCKET-PATH takes over: the one before serves its connections to their end.
- */
+ * the other config ID, 1 or 2; SIGTERM ends the server.  A process that is started with the same
+ * SOCKET-PATH takes over: the one before serves its connections to their end. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -73,17 +72,6 @@ static int start(const struct sockaddr_in *address, const char *path)
     return -1;
 }
 
-/* Gives the sockets to a process that has come; the threads serve meanwhile.  Returns whether it
- * has taken over. */
-static bool hand_over(int successors)
-{
-    struct spate_error error = {"the other process does nothing"}; /* -EAGAIN leaves it */
-    int channel = accept4(successors, NULL, NULL, SOCK_CLOEXEC);
-    int result = spate_engine_hand_over(server.engine, channel, 10 * NS_PER_S, &error);
-    (void)close(channel);
-    return result == 0 || server_failed("spate_engine_hand_over", result, &error) == 0;
-}
-
 /* Takes another config ID; with a key, another key too.  Balancers must know both before. */
 static void rotate(void)
 {
@@ -102,10 +90,15 @@ static void run(int signal_fd, int successors)
 {
     struct pollfd polled[] = {{signal_fd, POLLIN, 0}, {successors, POLLIN, 0}};
     struct signalfd_siginfo signal = {.ssi_signo = SIGHUP};
+    int channel = -1;
     while (signal.ssi_signo == SIGHUP) {
-        if (poll(polled, 2, -1) < 0)
+        polled[1].fd = channel >= 0 ? channel : successors;
+        if (poll(polled, 2, channel >= 0 ? 1000 : -1) < 0)
             continue;
-        if (polled[1].revents != 0 && hand_over(successors)) {
+        if (channel < 0 && polled[1].revents != 0 &&
+            (channel = accept4(successors, NULL, NULL, SOCK_CLOEXEC)) < 0)
+            (void)poll(polled, 1, 1000); /* perhaps there is a descriptor for it then */
+        if (channel >= 0 && server_hand_over(&server, &channel) == 0) {
             printf("server %s was replaced\n", server_id);
             signals_end_process();
             (void)spate_engine_shutdown(server.engine, 60 * NS_PER_S, 0, "replaced");
