@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -39,6 +40,12 @@ class Caps(unittest.TestCase):
         else:
             self.assertEqual(libraries[2:], [])
 
+    @unittest.skipUnless(shutil.which('nm'), 'there is no nm')
+    def test_openssl_is_here_once_at_most(self):
+        """Two of them are prepared at each start: in a process that copies a small file that was a
+        third of all instructions."""
+        symbols = subprocess.run(['nm', SPATE], capture_output=True, text=True, check=True).stdout
+        self.assertLessEqual(len(re.findall(r' [tT] EVP_CIPHER_fetch$', symbols, re.M)), 1)
 
     def test_json_says_the_same(self):
         done, text = run('caps', '--json'), run('caps').stdout
