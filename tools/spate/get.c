@@ -16,6 +16,7 @@
 #include "tools/spate/get_job.h"
 #include "tools/spate/get_options.h"
 #include "tools/spate/message.h"
+#include "tools/spate/one_shot.h"
 #include "tools/spate/progress.h"
 #include "tools/spate/record.h"
 #include "tools/spate/stop.h"
@@ -247,6 +248,7 @@ int get_run(int argc, char **argv)
     struct client client = {
         .get = {.options = &options, .folder = -1, .on_message = clear_progress}};
     status = EXIT_FAILURE;
+    one_shot_begin();
     tickets_init(&client.tickets);
     if (create_jobs(&client) && read_tickets(&client) && open_folder(&client) &&
         create_tls(&client) && create_engine(&client)) {

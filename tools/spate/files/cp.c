@@ -11,6 +11,7 @@
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
+#include "tools/spate/one_shot.h"
 #include "tools/spate/stop.h"
 
 enum { EVENTS_MAX = 256, STREAMS_FIRST = 4 };
@@ -178,6 +179,7 @@ static int copy(bool is_sync, int argc, char **argv)
     }
     run->options = &options;
     tickets_init(&run->tickets);
+    one_shot_begin();
     raise_descriptors();
     status = EXIT_FAILURE;
     files_core_init(&run->core, options.memory_bytes);
