@@ -44,6 +44,7 @@ struct se_table {
     uint32_t moved;
     uint32_t count;
     uint32_t count_max;
+    const struct se_table_entry *last; /* of se_table_find_again(); NULL: a change came since */
     struct se_siphash_key hash_key;
     struct se_memory *memory; /* is charged for the arrays; may be NULL */
 };
@@ -69,6 +70,9 @@ SB_MUST_USE int se_table_insert(struct se_table *table, const uint8_t *key, size
 
 /* Returns the value of a key, or SE_TABLE_NONE. */
 uint32_t se_table_find(const struct se_table *table, const uint8_t *key, size_t size);
+
+/* The same where the key is mostly that of the last call: it is not hashed then. */
+uint32_t se_table_find_again(struct se_table *table, const uint8_t *key, size_t size);
 
 /* Removes the key if the table has it with this `value`.  Returns true if it did. */
 bool se_table_remove(struct se_table *table, const uint8_t *key, size_t size, uint32_t value);

@@ -94,7 +94,8 @@ static void on_reset(struct spate_shard *shard, uint32_t value)
  * [RFC9000 11].  Returns NULL for one that is handled or dropped: by a
  * tombstone, or as a Stateless Reset, which ends its connection here, because no CID leads to that;
  * or for one of another shard, `*ret_owner`. */
-static struct spate_conn *route_slow(struct se_unmatched *unmatched, uint32_t *ret_owner)
+static SB_NEVER_INLINE struct spate_conn *route_slow(struct se_unmatched *unmatched,
+                                                     uint32_t *ret_owner)
 {
     struct spate_shard *shard = unmatched->port->shard;
     uint8_t cid_size = shard->own_cids.form.size;
@@ -133,6 +134,17 @@ static bool is_short(const uint8_t *data, size_t size, uint32_t cid_size)
     return size > cid_size && (data[0] & SP_HEADER_LONG) == 0;
 }
 
+/* Routes a datagram as nearly all are: with a short header, and the CID of a connection. */
+static struct spate_conn *route_short(struct spate_shard *shard, const uint8_t *data, uint32_t size)
+{
+    uint32_t cid_size = shard->own_cids.form.size;
+    if (SB_UNLIKELY(!is_short(data, size, cid_size)))
+        return NULL;
+    uint32_t value = se_table_find_again(&shard->cids, data + 1, cid_size);
+    bool is_conn = value != SE_TABLE_NONE && se_tombstone_of(&shard->tombstones, value) == NULL;
+    return SB_LIKELY(is_conn) ? shard->slots[value].conn : NULL;
+}
+
 static bool is_same_cid(const uint8_t *a, const uint8_t *b, uint32_t size)
 {
     return SB_LIKELY(size == SE_CID_SIZE) ? memcmp(a, b, SE_CID_SIZE) == 0
@@ -147,10 +159,13 @@ static struct spate_conn *route(struct se_port *port, const struct se_rx_source 
         is_same_cid(run->cid, data + 1, cid_size))
         return run->conn;
 
-    struct se_unmatched unmatched = {
-        .port = port, .path = &source->path, .data = data, .size = size, .ecn = source->ecn};
     run->stray_owner = SE_STRAY_NONE;
-    struct spate_conn *conn = route_slow(&unmatched, &run->stray_owner);
+    struct spate_conn *conn = route_short(port->shard, data, size);
+    if (SB_UNLIKELY(conn == NULL)) {
+        struct se_unmatched unmatched = {
+            .port = port, .path = &source->path, .data = data, .size = size, .ecn = source->ecn};
+        conn = route_slow(&unmatched, &run->stray_owner);
+    }
     run->cid = conn != NULL && is_short(data, size, cid_size) ? data + 1 : NULL;
     run->conn = conn;
     return conn;

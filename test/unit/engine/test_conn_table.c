@@ -48,6 +48,60 @@ static void what_was_inserted_is_found_and_nothing_else(void **state)
     se_table_check(t);
 }
 
+static void the_key_of_last_time_is_found_until_the_table_changes(void **state)
+{
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, 1000, key, NULL), 0);
+    static const uint8_t sizes[] = {0, 1, 7, 8, 9, 16, 20};
+    for (size_t i = 0; i < QT_COUNT(sizes); i++) {
+        uint8_t a[SE_TABLE_KEY_SIZE_MAX] = {0}, b[SE_TABLE_KEY_SIZE_MAX] = {0};
+        memset(a, 1, sizes[i]);
+        assert_int_equal(se_table_find_again(t, a, sizes[i]), SE_TABLE_NONE);
+        assert_int_equal(se_table_insert(t, a, sizes[i], 7), 0);
+        assert_int_equal(se_table_find_again(t, a, sizes[i]), 7);
+        assert_int_equal(se_table_find_again(t, a, sizes[i]), 7);
+        for (size_t k = 0; k < sizes[i]; k++) { /* others, which differ in one byte */
+            memcpy(b, a, sizeof(b));
+            b[k] = 2;
+            assert_int_equal(se_table_find_again(t, a, sizes[i]), 7);
+            assert_int_equal(se_table_find_again(t, b, sizes[i]), SE_TABLE_NONE);
+        }
+        assert_int_equal(se_table_find_again(t, a, sizes[i]), 7);
+        assert_true(se_table_remove(t, a, sizes[i], 7));
+        assert_int_equal(se_table_find_again(t, a, sizes[i]), SE_TABLE_NONE);
+        assert_int_equal(se_table_insert(t, a, sizes[i], 8), 0);
+        assert_int_equal(se_table_find_again(t, a, sizes[i]), 8);
+        assert_true(se_table_remove(t, a, sizes[i], 8));
+    }
+    uint8_t large[255] = {0};
+    assert_int_equal(se_table_find_again(t, large, sizeof(large)), SE_TABLE_NONE);
+}
+
+/* The memory of the arrays changes as the table grows and shrinks. */
+static void the_key_of_last_time_is_found_while_the_table_grows(void **state)
+{
+    struct se_table *t = *state;
+    assert_int_equal(se_table_init(t, 1000, key, NULL), 0);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(se_table_insert(t, (uint8_t *)&i, sizeof(i), i), 0);
+        uint32_t first = i / 2;
+        assert_int_equal(se_table_find_again(t, (uint8_t *)&first, sizeof(first)), first);
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint32_t last = 999;
+        assert_int_equal(se_table_find_again(t, (uint8_t *)&last, sizeof(last)), last);
+        assert_int_equal(se_table_find_again(t, (uint8_t *)&i, sizeof(i)), i);
+        assert_true(se_table_remove(t, (uint8_t *)&i, sizeof(i), i));
+        assert_int_equal(se_table_find_again(t, (uint8_t *)&i, sizeof(i)), SE_TABLE_NONE);
+    }
+    se_table_shrink(t);
+    uint32_t any = 5;
+    assert_int_equal(se_table_find_again(t, (uint8_t *)&any, sizeof(any)), SE_TABLE_NONE);
+    assert_int_equal(se_table_insert(t, (uint8_t *)&any, sizeof(any), any), 0);
+    assert_int_equal(se_table_find_again(t, (uint8_t *)&any, sizeof(any)), any);
+    se_table_check(t);
+}
+
 static void a_key_over_the_longest_cid_is_in_no_table(void **state)
 {
     struct se_table *t = *state;
@@ -163,6 +217,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash_gives_the_values_of_its_authors),
         QT_TEST(se_table, what_was_inserted_is_found_and_nothing_else),
+        QT_TEST(se_table, the_key_of_last_time_is_found_until_the_table_changes),
+        QT_TEST(se_table, the_key_of_last_time_is_found_while_the_table_grows),
         QT_TEST(se_table, a_key_over_the_longest_cid_is_in_no_table),
         QT_TEST(se_table, a_key_that_is_taken_is_refused_and_stays),
         QT_TEST(se_table, a_full_table_refuses),
