@@ -141,6 +141,21 @@ static inline uint64_t sb_reader_varint(struct sb_reader *r)
     return value;
 }
 
+/* Reads `count` numbers in a row.  Where all of them could be of the longest form, which is so but
+ * near the end of a packet, the end is looked at once. */
+static inline void sb_reader_varints(struct sb_reader *r, uint64_t *ret, uint32_t count)
+{
+    if (SB_UNLIKELY(r->failed || sb_reader_left(r) < count * (size_t)SB_VARINT_SIZE_MAX)) {
+        for (uint32_t i = 0; i < count; i++)
+            ret[i] = sb_reader_varint(r);
+        return;
+    }
+    const uint8_t *at = r->at;
+    for (uint32_t i = 0; i < count; i++)
+        at = sb_load_varint(at, &ret[i]);
+    r->at = at;
+}
+
 /* Steps over bytes of zero, up to the first other one, and returns how many those were. */
 size_t sb_reader_skip_zeros(struct sb_reader *r);
 

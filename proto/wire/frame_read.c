@@ -44,10 +44,12 @@ static bool next_range(struct sb_reader *r, struct sp_ack_range *range)
 static enum sp_err read_ack(struct sb_reader *r, uint64_t type, struct sp_frame_ack *ret)
 {
     struct sp_frame_ack f = {.has_ecn = type == SP_FRAME_ACK_ECN};
-    f.largest = sb_reader_varint(r);
-    f.delay = sb_reader_varint(r);
-    f.range_count = sb_reader_varint(r);
-    uint64_t first_length = sb_reader_varint(r);
+    uint64_t head[4];
+    sb_reader_varints(r, head, SB_COUNT(head));
+    f.largest = head[0];
+    f.delay = head[1];
+    f.range_count = head[2];
+    uint64_t first_length = head[3];
     /* A range takes two bytes at least. */
     if (r->failed || first_length > f.largest || f.range_count > sb_reader_left(r) / 2)
         return SP_ERR_FRAME_ENCODING;
@@ -61,9 +63,11 @@ static enum sp_err read_ack(struct sb_reader *r, uint64_t type, struct sp_frame_
     }
     f.ranges = (struct sb_bytes){.data = start, .size = (size_t)(r->at - start)};
     if (f.has_ecn) {
-        f.ect0 = sb_reader_varint(r);
-        f.ect1 = sb_reader_varint(r);
-        f.ce = sb_reader_varint(r);
+        uint64_t counts[3];
+        sb_reader_varints(r, counts, SB_COUNT(counts));
+        f.ect0 = counts[0];
+        f.ect1 = counts[1];
+        f.ce = counts[2];
     }
     if (r->failed)
         return SP_ERR_FRAME_ENCODING;

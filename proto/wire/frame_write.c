@@ -25,6 +25,12 @@ static uint64_t gap_of(const struct sp_ack_range *previous, const struct sp_ack_
     return previous->smallest - 2 - range->largest;
 }
 
+/* An ACK frame with one range, and a further range, in the longest form. */
+enum {
+    ACK_HEAD_SIZE_MAX = 1 + 7 * SB_VARINT_SIZE_MAX,
+    ACK_RANGE_SIZE_MAX = 2 * SB_VARINT_SIZE_MAX,
+};
+
 /* Returns how many ranges fit into `room`, 0 if not even one does. */
 static uint32_t count_fitting(size_t room, const struct sp_ack_range *ranges, uint32_t range_count,
                               uint64_t delay, const struct sp_ecn_counts *ecn)
@@ -56,25 +62,30 @@ uint32_t sp_frame_write_ack(struct sb_writer *w, const struct sp_ack_range *rang
     SB_ASSERT(ranges[0].smallest <= ranges[0].largest);
     if (w->failed)
         return 0;
-    uint32_t count = count_fitting(sb_writer_left(w), ranges, range_count, delay, ecn);
+    size_t left = sb_writer_left(w);
+    uint32_t count = range_count;
+    if (SB_UNLIKELY(left < ACK_HEAD_SIZE_MAX + (size_t)range_count * ACK_RANGE_SIZE_MAX))
+        count = count_fitting(left, ranges, range_count, delay, ecn);
     if (count == 0)
         return 0;
 
-    sb_writer_u8(w, ecn == NULL ? SP_FRAME_ACK : SP_FRAME_ACK_ECN);
-    sb_writer_varint(w, ranges[0].largest);
-    sb_writer_varint(w, delay);
-    sb_writer_varint(w, count - 1);
-    sb_writer_varint(w, ranges[0].largest - ranges[0].smallest);
+    uint8_t *at = w->at;
+    *at++ = ecn == NULL ? SP_FRAME_ACK : SP_FRAME_ACK_ECN;
+    at = sb_store_varint(at, ranges[0].largest);
+    at = sb_store_varint(at, delay);
+    at = sb_store_varint(at, count - 1);
+    at = sb_store_varint(at, ranges[0].largest - ranges[0].smallest);
     for (uint32_t i = 1; i < count; i++) {
-        sb_writer_varint(w, gap_of(&ranges[i - 1], &ranges[i]));
-        sb_writer_varint(w, ranges[i].largest - ranges[i].smallest);
+        at = sb_store_varint(at, gap_of(&ranges[i - 1], &ranges[i]));
+        at = sb_store_varint(at, ranges[i].largest - ranges[i].smallest);
     }
     if (ecn != NULL) {
-        sb_writer_varint(w, ecn->ect0);
-        sb_writer_varint(w, ecn->ect1);
-        sb_writer_varint(w, ecn->ce);
+        at = sb_store_varint(at, ecn->ect0);
+        at = sb_store_varint(at, ecn->ect1);
+        at = sb_store_varint(at, ecn->ce);
     }
-    SB_ASSERT(!w->failed); /* count_fitting() has checked it */
+    SB_ASSERT(at <= w->end); /* `count` ranges fit */
+    w->at = at;
     return count;
 }
 

@@ -71,6 +71,37 @@ static void truncated_varints_fail_the_reader(void **state)
     }
 }
 
+/* Near the end of the bytes, and far from it: as one read after the other. */
+static void varints_in_a_row_are_read_as_single_ones(void **state)
+{
+    (void)state;
+    enum { COUNT = 3 };
+    uint8_t bytes[SB_VARINT_SIZE_MAX * (COUNT + 1)] = {0};
+    for (size_t i = 0; i + COUNT <= QT_COUNT(varints); i++) {
+        struct sb_writer w = sb_writer_of(bytes, sizeof(bytes));
+        for (size_t k = 0; k < COUNT; k++)
+            sb_writer_bytes(&w, varints[i + k].bytes, varints[i + k].size);
+        for (size_t size = 0; size <= sizeof(bytes); size++) {
+            struct sb_reader one = sb_reader_of(bytes, size), row = one;
+            uint64_t single[COUNT], all[COUNT];
+            for (size_t k = 0; k < COUNT; k++)
+                single[k] = sb_reader_varint(&one);
+            sb_reader_varints(&row, all, COUNT);
+            assert_int_equal(row.failed, size < sb_writer_used(&w));
+            assert_int_equal(row.failed, one.failed);
+            assert_ptr_equal(row.at, one.at);
+            assert_memory_equal(all, single, sizeof(all));
+        }
+    }
+    struct sb_reader failed = sb_reader_of(bytes, sizeof(bytes));
+    failed.failed = true;
+    uint64_t none[COUNT] = {1, 2, 3};
+    sb_reader_varints(&failed, none, COUNT);
+    for (size_t k = 0; k < COUNT; k++)
+        assert_int_equal(none[k], 0);
+    assert_ptr_equal(failed.at, bytes);
+}
+
 static void fixed_width_integers_are_big_endian(void **state)
 {
     (void)state;
@@ -141,6 +172,7 @@ int main(void)
         cmocka_unit_test(varints_are_read_and_written_as_the_rfc_says),
         cmocka_unit_test(a_long_form_of_a_small_varint_is_read),
         cmocka_unit_test(truncated_varints_fail_the_reader),
+        cmocka_unit_test(varints_in_a_row_are_read_as_single_ones),
         cmocka_unit_test(fixed_width_integers_are_big_endian),
         cmocka_unit_test(a_writer_never_passes_its_end),
         cmocka_unit_test(zeros_are_skipped_up_to_the_first_other_byte),
