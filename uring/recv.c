@@ -227,20 +227,17 @@ int su_recv_take(struct su_recv *recv, const struct su_completion *completion,
         return 0;
     }
 
-    struct su_received received;
-    if (!fill(recv, su_bufring_data(recv->bufring, slot), (uint32_t)completion->result,
-              &received)) {
+    if (!fill(recv, su_bufring_data(recv->bufring, slot), (uint32_t)completion->result, ret)) {
         sb_buffer_unref(&slot->buffer);
         return 0;
     }
     bool was_ended = (completion->flags & IORING_CQE_F_MORE) == 0;
-    if (SB_UNLIKELY(was_ended && received.size == 0 && !recv->has_met_empty)) {
+    if (SB_UNLIKELY(was_ended && ret->size == 0 && !recv->has_met_empty)) {
         recv->has_met_empty = true;
         su_socket_refuse_empty(recv->socket);
     }
-    received.buffer = &slot->buffer;
+    ret->buffer = &slot->buffer;
     recv->counts.receives++;
-    recv->counts.bytes += received.size;
-    *ret = received;
+    recv->counts.bytes += ret->size;
     return 1;
 }

@@ -209,11 +209,17 @@ static enum outcome send_trains(struct spate_conn *conn, const struct share *sha
     return SENT_SOME;
 }
 
+/* Appends all of `from` to `to`. */
 static void move_all(struct sb_link *from, struct sb_link *to)
 {
-    struct sb_link *link;
-    while ((link = sb_list_pop_front(from)) != NULL)
-        sb_list_push_back(to, link);
+    if (sb_list_is_empty(from))
+        return;
+    struct sb_link *first = from->next, *last = from->prev;
+    first->prev = to->prev;
+    to->prev->next = first;
+    last->next = to;
+    to->prev = last;
+    sb_list_init(from);
 }
 
 static struct share share_of(const struct spate_shard *shard)

@@ -206,7 +206,8 @@ uint64_t sp_pacer_credit_bytes(const struct sp_pacer *pacer, uint64_t now_ns)
 
 bool sp_pacer_is_open(const struct sp_pacer *pacer, uint64_t now_ns)
 {
-    return sp_pacer_open_at_ns(pacer) <= now_ns;
+    /* A full bucket, which is that of a request, needs no division. */
+    return pacer->full_at_ns <= now_ns || sp_pacer_open_at_ns(pacer) <= now_ns;
 }
 
 void sp_pacer_on_sent(struct sp_pacer *pacer, uint64_t bytes, uint64_t now_ns)
