@@ -174,6 +174,7 @@ static void describe(struct su_send_slot *slot, uint32_t segment_size)
         .socket_family = socket->family,
         .is_v4 = slot->peer.family == AF_INET,
         .ecn = slot->ecn,
+        .socket_ecn = socket->ecn,
         .segment_size = (uint16_t)segment_size,
         .depart_ns = slot->depart_ns,
     };

@@ -56,6 +56,8 @@ static int apply_all(int fd, const struct su_socket_config *config, const char *
         /* For IPv4 on a dual socket IPV6_RECVPKTINFO gives the mapped address. */
         {"IP_PKTINFO", SOL_IP, IP_PKTINFO, 1, !is_v6},
         {"IPV6_RECVPKTINFO", SOL_IPV6, IPV6_RECVPKTINFO, 1, is_v6},
+        {"IP_TOS", SOL_IP, IP_TOS, config->ecn, has_v4 && config->ecn != 0},
+        {"IPV6_TCLASS", SOL_IPV6, IPV6_TCLASS, config->ecn, is_v6 && config->ecn != 0},
         {"IP_MTU_DISCOVER", SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, has_v4 && has_probe},
         {"IPV6_MTU_DISCOVER", SOL_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE, is_v6 && has_probe},
     };
@@ -237,6 +239,7 @@ int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *
         return error;
     }
 
+    opened.ecn = config->ecn;
     opened.receive_bytes =
         grant_buffer(opened.fd, SO_RCVBUFFORCE, SO_RCVBUF, config->receive_bytes);
     opened.send_bytes = grant_buffer(opened.fd, SO_SNDBUFFORCE, SO_SNDBUF, config->send_bytes);

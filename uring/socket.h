@@ -20,15 +20,19 @@ struct su_socket_config {
     struct su_address peer;  /* to connect to; AF_UNSPEC: not connected */
     uint32_t receive_bytes;  /* SO_RCVBUF; 0: the system's default */
     uint32_t send_bytes;     /* SO_SNDBUF; 0: the system's default */
-    bool is_dual;            /* AF_INET6 local: carry IPv4 as well (V6ONLY off) */
-    bool is_port_shared;     /* SO_REUSEPORT */
-    bool is_stamped;         /* SO_TIMESTAMPNS: su_received.stamp_ns */
-    bool is_gro_off;         /* no UDP_GRO: each datagram comes alone */
-    bool is_fragmenting;     /* let the kernel fragment; for tests and odd networks */
-    bool is_hosted;          /* no socket of the system: see hosted.h */
-    bool is_timed;           /* SO_TXTIME: trains may have times of departure, see uring/qdisc.h */
-    bool is_adopted;         /* `fd` is bound: see su_socket_open() */
-    int fd;                  /* of an adopted one; stays the caller's */
+    /* The mark that most datagrams will have, 0 .. 3: they are sent without a message about it. The
+     * kernel looks for the route of a connected socket anew for each one that has such a message.
+     */
+    uint8_t ecn;
+    bool is_dual;        /* AF_INET6 local: carry IPv4 as well (V6ONLY off) */
+    bool is_port_shared; /* SO_REUSEPORT */
+    bool is_stamped;     /* SO_TIMESTAMPNS: su_received.stamp_ns */
+    bool is_gro_off;     /* no UDP_GRO: each datagram comes alone */
+    bool is_fragmenting; /* let the kernel fragment; for tests and odd networks */
+    bool is_hosted;      /* no socket of the system: see hosted.h */
+    bool is_timed;       /* SO_TXTIME: trains may have times of departure, see uring/qdisc.h */
+    bool is_adopted;     /* `fd` is bound: see su_socket_open() */
+    int fd;              /* of an adopted one; stays the caller's */
 };
 
 struct su_socket {
@@ -37,6 +41,7 @@ struct su_socket {
     struct su_ring *ring; /* it is attached to, or NULL */
     sa_family_t family;   /* of the socket; a dual one is AF_INET6 */
     bool is_connected;
+    uint8_t ecn;             /* of datagrams that are sent without a message about it */
     bool has_gso;            /* the kernel has UDP_SEGMENT */
     bool is_timed;           /* it was asked for, and the kernel has SO_TXTIME */
     struct su_address local; /* as bound: the port is known, the address may be "any" */

@@ -135,6 +135,13 @@ static struct su_socket_config socket_config(const struct spate_shard *shard)
     };
 }
 
+/* The mark of nearly all datagrams of a client's socket; a server's answers strangers without one.
+ */
+static uint8_t own_mark(const struct spate_shard *shard)
+{
+    return shard->config->ecn ? SP_ECN_ECT0 : SP_ECN_NOT;
+}
+
 static bool is_any_v6(const struct su_address *address)
 {
     static const uint8_t zero[16];
@@ -295,6 +302,7 @@ int se_port_for_client(struct spate_shard *shard, const struct su_address *peer,
     struct su_socket_config config = socket_config(shard);
     config.local = any_address(peer->family);
     config.peer = *peer;
+    config.ecn = own_mark(shard);
     port = port_free(shard);
     if (port == NULL) {
         port = &shard->ports[peer->family == AF_INET ? SE_PORT_SHARED_V4 : SE_PORT_SHARED_V6];
@@ -324,6 +332,7 @@ int se_port_for_path(struct spate_shard *shard, const struct su_address *local,
     struct su_socket_config config = socket_config(shard);
     config.local = local->family == AF_UNSPEC ? any_address(peer->family) : *local;
     config.peer = *peer;
+    config.ecn = own_mark(shard);
     int result = port_open(port, &config, peer, error);
     if (result != 0)
         return result;

@@ -246,6 +246,43 @@ static void a_train_that_met_an_old_refusal_is_sent_once_more(void **state)
     assert_true(sw_is_filled(&w->log[0], 1));
 }
 
+/* A connected socket has a mark of its own: each train has the one that was asked for all the same.
+ */
+static void trains_of_a_connected_socket_are_marked_as_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *server, *client;
+        bool is_dual;
+    } pairs[] = {
+        {"127.0.0.1:0", "127.0.0.1:0", false},
+        {"[::1]:0", "[::1]:0", false},
+        {"127.0.0.1:0", "[::]:0", true}, /* IPv4 by an IPv6 socket */
+    };
+    static const uint8_t marks[] = {2, 0, 1, 2, 3, 0};
+    for (size_t i = 0; i < QT_COUNT(pairs); i++) {
+        struct sw *w = sw_create((struct sw_config){0});
+        uint32_t server = sw_open_at(w, pairs[i].server);
+        uint32_t client = sw_open(w, &(struct su_socket_config){
+                                         .local = sw_address(pairs[i].client),
+                                         .peer = w->sockets[server].local,
+                                         .is_dual = pairs[i].is_dual,
+                                         .ecn = 2,
+                                     });
+        (void)sw_turn(w, 0);
+        for (uint32_t k = 0; k < QT_COUNT(marks); k++) {
+            struct su_train train = {
+                .socket = &w->sockets[client], .size = 2000, .segment_size = 1000, .ecn = marks[k]};
+            uint32_t before = w->log_count;
+            sw_commit(w, &train, k);
+            sw_until(w, before + 2, k + 1);
+            for (uint32_t at = before; at < w->log_count; at++)
+                assert_int_equal(w->log[at].ecn, marks[k]);
+        }
+        owned_end_all();
+    }
+}
+
 static void a_completion_of_an_earlier_use_of_a_slot_is_ignored(void **state)
 {
     (void)state;
@@ -337,6 +374,7 @@ int main(void)
         QT_TEST(owned, some_of_the_single_datagrams_may_fail),
         QT_TEST(owned, each_error_has_its_count_and_is_not_resent),
         QT_TEST(owned, a_train_that_met_an_old_refusal_is_sent_once_more),
+        QT_TEST(owned, trains_of_a_connected_socket_are_marked_as_asked),
         QT_TEST(owned, a_completion_of_an_earlier_use_of_a_slot_is_ignored),
         QT_TEST(owned, a_full_submission_queue_delays_and_loses_nothing),
         QT_TEST(owned, slots_that_are_out_at_the_end_are_no_leak),
