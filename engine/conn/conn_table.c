@@ -8,8 +8,8 @@
  * was moved stays in the old array, because probes go on over it, but counts no longer.
  *
  * An entry keeps the hash of its key: most probes that miss are decided by one comparison of 32
- * bits, and a removal needs no second hash to close its gap.  Keys are compared
- * without an early end, because a stateless reset token is a secret. */
+ * bits, and a removal needs no second hash to close its gap.  Keys are compared without an
+ * early end, because a stateless reset token is a secret. */
 
 #include <errno.h>
 #include <stdlib.h>
