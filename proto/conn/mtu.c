@@ -11,13 +11,26 @@
 
 #include "proto/base/assert.h"
 
-static void use_size(struct sp_conn *conn)
+static void use_size(struct sp_conn *conn, struct sp_conn_path *path)
 {
-    conn->stats.mtu_fallbacks += conn->path->pmtu.size < conn->datagram_size;
-    conn->datagram_size = conn->path->pmtu.size;
-    conn->loss.path->large_lost_count = 0;
-    conn->loss.path->is_suspected = false;
-    sp_cc_set_datagram_bytes(&conn->loss.path->cc, conn->datagram_size);
+    path->loss.large_lost_count = 0;
+    path->loss.is_suspected = false;
+    sp_cc_set_datagram_bytes(&path->loss.cc, path->pmtu.size);
+    if (path != conn->path)
+        return;
+    conn->stats.mtu_fallbacks += path->pmtu.size < conn->datagram_size;
+    conn->datagram_size = path->pmtu.size;
+}
+
+/* Returns the path that a probe has tried, which may be another one than that in use: whoever makes
+ * a server follow a copied packet for a round trip must not end the search.  NULL: it is no more.
+ */
+static struct sp_conn_path *path_of_probe(const struct sp_conn *conn, uint64_t path_number)
+{
+    for (uint32_t i = 0; i < SP_PATHS_MAX; i++)
+        if (conn->paths[i] != NULL && conn->paths[i]->loss.number == path_number)
+            return conn->paths[i];
+    return NULL;
 }
 
 void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
@@ -26,7 +39,7 @@ void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
     size_t size =
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
     sp_conn_mtu_start_path(conn->path, size, now_ns);
-    use_size(conn); /* a long Retry token may have made the first datagrams larger */
+    use_size(conn, conn->path); /* a long Retry token may have made the first datagrams larger */
 }
 
 void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t now_ns)
@@ -35,15 +48,18 @@ void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t
     sp_pmtu_start(&path->pmtu, size_max, is_v4 ? SP_PMTU_OVERHEAD_V4 : SP_PMTU_OVERHEAD_V6, now_ns);
 }
 
-void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
+void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t path_number, uint64_t size, uint64_t now_ns)
 {
-    if (sp_pmtu_on_acked(&conn->path->pmtu, size, now_ns))
-        use_size(conn);
+    struct sp_conn_path *path = path_of_probe(conn, path_number);
+    if (path != NULL && sp_pmtu_on_acked(&path->pmtu, size, now_ns))
+        use_size(conn, path);
 }
 
-void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
+void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t path_number, uint64_t size, uint64_t now_ns)
 {
-    sp_pmtu_on_lost(&conn->path->pmtu, size, now_ns);
+    struct sp_conn_path *path = path_of_probe(conn, path_number);
+    if (path != NULL)
+        sp_pmtu_on_lost(&path->pmtu, size, now_ns);
 }
 
 /* Asks for the probes that decide.  One more loss of a large datagram is a hole then. */
@@ -64,7 +80,7 @@ void sp_conn_mtu_decide(struct sp_conn *conn, uint64_t now_ns)
     if (is_hole && !conn->loss.path->is_suspected)
         suspect(conn);
     else if (is_hole && sp_pmtu_on_hole(pmtu, now_ns))
-        use_size(conn);
+        use_size(conn, conn->path);
     else if (sp_pmtu_is_time(pmtu, now_ns))
         sp_pmtu_on_time(pmtu);
 }
@@ -82,6 +98,6 @@ bool sp_conn_mtu_refused(struct sp_conn *conn, uint64_t size, uint64_t now_ns)
 {
     if (!sp_pmtu_on_too_large(&conn->path->pmtu, size, now_ns))
         return false;
-    use_size(conn);
+    use_size(conn, conn->path);
     return true;
 }

@@ -13,8 +13,10 @@
 void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns);
 /* Begins to probe a path that the connection has moved to. */
 void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t now_ns);
-void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
-void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t size, uint64_t now_ns);
+/* A probe of `size` bytes was acknowledged, or lost.  `path_number`: that of the path which it has
+ * tried, in use or not. */
+void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t path_number, uint64_t size, uint64_t now_ns);
+void sp_conn_mtu_lost(struct sp_conn *conn, uint64_t path_number, uint64_t size, uint64_t now_ns);
 
 /* The general case of sp_conn_mtu_check(). */
 void sp_conn_mtu_decide(struct sp_conn *conn, uint64_t now_ns);

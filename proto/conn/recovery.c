@@ -129,8 +129,7 @@ static void frame_acked(struct sp_conn *conn, enum sp_space space, struct sp_sen
         reset_at_acked(conn, frame);
         break;
     case SP_FRAME_PING:
-        if (frame->size == conn->path->loss.number)
-            sp_conn_mtu_acked(conn, frame->offset, now_ns);
+        sp_conn_mtu_acked(conn, frame->size, frame->offset, now_ns);
         break;
     case SP_FRAME_RETIRE_CONNECTION_ID:
         sp_cid_remote_on_retired_acked(&conn->remote_ids, frame->offset);
@@ -277,8 +276,8 @@ void sp_conn_on_outcome(struct sp_conn *conn, enum sp_space space,
         frame_acked(conn, space, f, now_ns);
     for (const struct sp_sent_frame *f = outcome->lost; f != NULL; f = f->next) {
         frame_lost(conn, space, f);
-        if (f->type == SP_FRAME_PING && f->size == conn->path->loss.number)
-            sp_conn_mtu_lost(conn, f->offset, now_ns);
+        if (f->type == SP_FRAME_PING)
+            sp_conn_mtu_lost(conn, f->size, f->offset, now_ns);
     }
     if (space == SP_SPACE_APP)
         sp_conn_mtu_check(conn, now_ns);

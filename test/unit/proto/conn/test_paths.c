@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/base/time.h"
+#include "proto/conn/mtu.h"
 #include "proto/conn/paths.h"
 #include "test/support/path_pair.h"
 
@@ -510,12 +511,59 @@ static void who_may_not_move_is_told_so(void **state)
     assert_int_equal(sp_conn_migrate(pair_conn(pair, SP_CLIENT), &path, pair->now_ns), SP_AGAIN);
 }
 
+/* Takes a packet of the client that asks for an answer. */
+static void take_request(struct conn_pair *pair, struct sent *ret)
+{
+    const struct sp_write write = {.data = bytes, .size = 1, .fin = true};
+    uint64_t id;
+    assert_int_equal(sp_conn_open(pair_conn(pair, SP_CLIENT), true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(pair_conn(pair, SP_CLIENT), id, &write), SP_DONE);
+    assert_true(take(pair, SP_CLIENT, ret));
+}
+
+/* A copy that overtakes its original moves the server away for a round trip, in which it learns
+ * what became of the probe. */
+static void a_probe_for_the_mtu_counts_while_another_path_is_used(void **state)
+{
+    struct conn_pair *pair = *state;
+    enum { SIZE = 1472 };
+    for (int is_lost = 0; is_lost < 2; is_lost++) {
+        struct sent copied, probe;
+        pair_init(pair);
+        pair_connect(pair);
+        struct sp_conn *server = pair_conn(pair, SP_SERVER);
+        const struct sp_path before = path_of(pair, SP_SERVER), path = other_address(pair);
+        const struct sp_path client = path_of(pair, SP_CLIENT);
+        sp_pmtu_init(&server->path->pmtu);
+        server->datagram_size = SP_DATAGRAM_SIZE_MIN;
+        sp_conn_mtu_start_path(server->path, SIZE, pair->now_ns);
+        take_request(pair, &copied);
+        assert_true(take(pair, SP_SERVER, &probe));
+        assert_int_equal(probe.size, SIZE);
+        if (!is_lost)
+            give(pair, SP_CLIENT, probe.data, probe.size, &client);
+        give(pair, SP_SERVER, copied.data, copied.size, &path);
+        assert_true(server_is_at(pair, &path));
+        for (int i = 0; i < 4; i++) { /* enough for a loss */
+            pair->now_ns += SB_MS;
+            shuttle_by(pair, &before);
+            write_some(pair, SP_SERVER);
+        }
+        assert_true(server_is_at(pair, &before));
+        shuttle_by(pair, &before);
+        assert_int_equal(server->path->pmtu.size, SIZE);
+        assert_int_equal(server->datagram_size, SIZE);
+        assert_int_equal(server->loss.path->cc.datagram_bytes, SIZE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, a_server_follows_the_newest_packet_that_is_no_probe),
         QT_TEST(conn_pair, a_new_address_gets_three_times_its_bytes_until_it_is_proven),
         QT_TEST(conn_pair, bytes_of_another_address_are_not_credited),
+        QT_TEST(conn_pair, a_probe_for_the_mtu_counts_while_another_path_is_used),
         QT_TEST(conn_pair, one_small_datagram_of_a_new_address_pays_for_a_close),
         QT_TEST(conn_pair, a_move_that_is_proven_is_reported_and_gets_all_bytes),
         QT_TEST(conn_pair, what_is_known_stays_if_only_the_port_changed),
