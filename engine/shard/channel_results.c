@@ -251,7 +251,7 @@ int spate_conn_hand_over(struct spate_conn *conn, struct spate_channel *channel)
         return -ENOTCONN;
     /* Nothing of the connection follows its CONNECTED before the application has called again. */
     if (conn->channel != NULL || conn->intro_number <= shard->events.processed_count ||
-        sp_conn_has_opened(conn->proto))
+        conn->watch != NULL || sp_conn_has_begun(conn->proto))
         return -EBUSY;
     if (!has_room_now(channel))
         return -EAGAIN;

@@ -12,6 +12,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/steps.h"
 #include "proto/base/time.h"
+#include "proto/conn/messages.h"
 #include "proto/conn/schedule.h"
 #include "proto/conn/trace.h"
 
@@ -401,9 +402,10 @@ uint64_t sp_conn_stream_count(const struct sp_conn *conn)
     return conn->streams.count;
 }
 
-bool sp_conn_has_opened(const struct sp_conn *conn)
+bool sp_conn_has_begun(const struct sp_conn *conn)
 {
-    return conn->limits[0].local_opened > 0 || conn->limits[1].local_opened > 0;
+    return conn->limits[0].local_opened > 0 || conn->limits[1].local_opened > 0 ||
+           sp_conn_wants_message(conn);
 }
 
 enum sp_result sp_conn_stream_of_operation(struct sp_conn *conn, uint64_t id,

@@ -206,6 +206,39 @@ static void a_connection_in_use_is_not_handed_over(void **state)
     assert_int_equal(spate_conn_hand_over(client, mine->channel), -ESHUTDOWN);
 }
 
+static void take_messages(struct spate_config *config)
+{
+    config->message_frame_size_max = UINT16_MAX;
+}
+
+static void send_and_give(struct pw_end *end, struct spate_event *event)
+{
+    struct giver *g = end->context;
+    if (event->kind == SPATE_EVENT_CONNECTED) {
+        assert_int_equal(spate_conn_datagram_send(event->conn, "x", 1, UINT64_MAX, SPATE_FOREVER,
+                                                  SPATE_DATAGRAM_COPY),
+                         0);
+        g->first = spate_conn_hand_over(event->conn, g->user->channel);
+    }
+    g->second += event->kind == SPATE_EVENT_DATAGRAMS_SENT;
+    pw_default(end, event);
+}
+
+/* Its result would be taken for that of a command of the channel. */
+static void a_connection_with_a_message_is_not_handed_over(void **state)
+{
+    (void)state;
+    struct pw *w = cu_world(&(struct pw_config){.client = take_messages});
+    struct giver g = {.user = cu_create(w->server.shard, NULL)};
+    w->server.on_event = send_and_give;
+    w->server.context = &g;
+    (void)pw_connected(w);
+    assert_int_equal(g.first, -EBUSY);
+    for (int i = 0; i < 100 && g.second == 0; i++)
+        pw_for(w, 1000000);
+    assert_int_equal(g.second, 1);
+}
+
 /* ---- Making one ---- */
 
 static void options_have_bounds_and_shards_have_64_channels(void **state)
@@ -245,6 +278,7 @@ int main(void)
         QT_TEST(owned, a_shutdown_waits_for_the_channels_of_a_shard),
         QT_TEST(owned, a_server_hands_its_connections_over),
         QT_TEST(owned, a_connection_in_use_is_not_handed_over),
+        QT_TEST(owned, a_connection_with_a_message_is_not_handed_over),
         QT_TEST(owned, options_have_bounds_and_shards_have_64_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

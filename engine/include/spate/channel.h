@@ -493,8 +493,8 @@ SPATE_API bool spate_channel_prepare(struct spate_channel *channel);
  *
  * Returns 0, or:
  *   -EINVAL     The channel is of another shard.
- *   -EBUSY      Events of the connection may be queued, or a stream was opened: SPATE_EVENT_
- *               CONNECTED is not being handled.
+ *   -EBUSY      Events of the connection may be queued, because SPATE_EVENT_CONNECTED is not being
+ *               handled; or a stream was opened, or a message sent; or it is one of a pool.
  *   -ENOTCONN   The connection is closed.
  *   -EAGAIN     results_max events wait in the channel: keep the connection, or close it.
  *   -ESHUTDOWN  The channel was closed.
