@@ -549,7 +549,8 @@ void se_incoming_reset(struct se_exchange *exchange, uint64_t error)
 
 void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice slice)
 {
-    bool has_room = messenger->receive_bytes + slice.size <= messenger->options.receive_bytes_max;
+    bool has_room = slice.size <= messenger->options.message_size_max &&
+                    messenger->receive_bytes + slice.size <= messenger->options.receive_bytes_max;
     struct se_exchange *exchange = has_room ? se_exchange_make(messenger, SE_MESSAGE_NO_ID) : NULL;
     struct se_segment *segment =
         exchange != NULL ? se_segment_append(exchange, slice.data, slice.size) : NULL;

@@ -124,6 +124,23 @@ static void unreliable_messages_are_datagrams_if_they_fit(void **state)
     assert_int_equal(mw_send_number(&world->client, 3, 10, &wrong), -EINVAL);
 }
 
+static void a_larger_unreliable_message_is_dropped(void **state)
+{
+    (void)state;
+    struct mw *world = mw_make();
+    world->server.options.message_size_max = 400;
+    mw_connect_both(world);
+    const struct spate_message_options options = {.size = sizeof(options), .is_unreliable = true};
+    const uint32_t sizes[] = {401, 400};
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(mw_send_number(&world->client, i, sizes[i], &options), 0);
+    mw_until(world, mw_client_has_back, 2);
+    mw_until(world, mw_server_has, 1);
+    assert_int_equal(world->server.seen[0].number, 1);
+    assert_true(world->server.seen[0].is_unreliable);
+    assert_int_equal(mw_stats_of(&world->server).refused, 1);
+}
+
 static void a_request_without_an_answer_expires(void **state)
 {
     (void)state;
@@ -313,6 +330,7 @@ int main(void)
         QT_TEST(owned, requests_get_their_own_replies),
         QT_TEST(owned, channels_keep_the_order_and_others_do_not_wait),
         QT_TEST(owned, unreliable_messages_are_datagrams_if_they_fit),
+        QT_TEST(owned, a_larger_unreliable_message_is_dropped),
         QT_TEST(owned, a_request_without_an_answer_expires),
         QT_TEST(owned, a_cancelled_message_of_a_channel_holds_nobody_up),
         QT_TEST(owned, a_request_can_be_refused),

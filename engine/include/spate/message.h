@@ -58,8 +58,8 @@ enum spate_message_error {
 /* How a messenger works.  Each comment ends with the default and the range. */
 struct spate_messenger_options {
     size_t size; /* sizeof(struct spate_messenger_options): set by the function below */
-    /* Bytes of a received message.  A larger one is refused: TOO_LARGE.
-     * Default 16 MiB; 1 to 1 TiB. */
+    /* Bytes of a received message.  A larger one is refused: TOO_LARGE.  A larger unreliable one is
+     * dropped, and counted in `refused`.  Default 16 MiB; 1 to 1 TiB. */
     uint64_t message_size_max;
     /* Memory of received messages that are not whole yet, or that were not released.  At the limit
      * the peer's flow control holds further bytes back.  If no whole message is there to be
