@@ -388,6 +388,16 @@ void se_pool_drain(struct se_pool *pool, uint64_t drain_ns)
         se_pool_drain_peer(SB_CONTAINER_OF(link, struct se_pool_peer, link), drain_ns);
 }
 
+void se_pool_drain_others(struct se_pool *pool)
+{
+    pool->is_draining = true;
+    SB_LIST_EACH(link, &pool->peers) {
+        struct se_pool_peer *peer = SB_CONTAINER_OF(link, struct se_pool_peer, link);
+        if (!peer->is_draining)
+            se_pool_drain_peer(peer, SB_NEVER);
+    }
+}
+
 bool se_pool_is_gone(const struct se_pool_peer *peer)
 {
     return peer->is_draining && se_pool_peer_count(peer, SE_MEMBER_IDLE) == peer->member_count;

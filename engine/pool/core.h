@@ -147,6 +147,8 @@ void se_pool_report(struct se_member *member, bool is_success, uint64_t now_ns);
 void se_pool_drain_peer(struct se_pool_peer *peer, uint64_t drain_ns);
 /* Drains all peers. */
 void se_pool_drain(struct se_pool *pool, uint64_t drain_ns);
+/* Drains those that are not drained yet, without a time.  Others keep theirs. */
+void se_pool_drain_others(struct se_pool *pool);
 
 /* Returns whether a draining peer has no connection left: it can be removed. */
 bool se_pool_is_gone(const struct se_pool_peer *peer);

@@ -354,7 +354,7 @@ static void run(struct se_task *task, uint64_t now_ns)
 {
     struct spate_pool *pool = SB_CONTAINER_OF(task, struct spate_pool, task);
     if (!pool->core.is_draining && se_shutdown_has_begun(&pool->shard->shutdown))
-        se_pool_drain(&pool->core, SB_NEVER); /* the shutdown has a time-out of its own */
+        se_pool_drain_others(&pool->core); /* the shutdown has a time-out of its own */
     (void)se_pool_run(&pool->core, now_ns);
     free_gone(pool);
     arm(pool);

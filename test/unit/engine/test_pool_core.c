@@ -480,6 +480,22 @@ static void draining_waits_for_streams_and_then_for_nothing(void **state)
     free(w);
 }
 
+static void the_end_of_all_leaves_the_time_of_those_that_were_removed(void **state)
+{
+    (void)state;
+    struct world *w = make(2, 4);
+    run_for(w, 20 * SB_MS);
+    for (uint32_t i = 0; i < QT_COUNT(w->links); i++)
+        w->links[i].streams = w->links[i].is_used;
+    se_pool_drain_peer(&w->peers[0], w->now_ns + SB_S);
+    se_pool_drain_others(&w->pool);
+    run_for(w, 2 * SB_S);
+    assert_null(se_pool_find(&w->pool, w->peers[0].id));
+    assert_int_equal(w->pool.peer_count, 1);
+    assert_int_equal(w->peers[1].drain_ns, SB_NEVER);
+    free(w);
+}
+
 static void attempts_of_many_clients_are_spread(void **state)
 {
     (void)state;
@@ -571,6 +587,7 @@ int main(void)
         cmocka_unit_test(failures_of_connections_that_have_lived_are_not_in_a_row),
         cmocka_unit_test(a_breaker_that_closes_brings_back_the_other_connections),
         cmocka_unit_test(draining_waits_for_streams_and_then_for_nothing),
+        cmocka_unit_test(the_end_of_all_leaves_the_time_of_those_that_were_removed),
         cmocka_unit_test(attempts_of_many_clients_are_spread),
         cmocka_unit_test(whatever_happens_it_recovers),
     };
