@@ -158,6 +158,7 @@ void se_group_join(struct se_groups *groups, struct se_group_member *member,
     group->member_count++;
     member->group = group;
     member->lost_count = flight->lost_count;
+    member->path_number = flight->path_number;
 }
 
 static void leave_line(struct se_group_member *member)
@@ -230,6 +231,7 @@ void se_group_update(struct se_group_member *member, const struct se_group_fligh
     uint64_t before = member->in_flight_bytes;
     uint64_t in_flight_bytes = flight->bytes;
     uint64_t lost_count = flight->lost_count - member->lost_count;
+    SB_ASSERT(flight->path_number == member->path_number);
     SB_ASSERT(group->in_flight_bytes >= before);
     group->in_flight_bytes = group->in_flight_bytes - before + in_flight_bytes;
     member->in_flight_bytes = in_flight_bytes;

@@ -66,7 +66,8 @@ struct se_group {
 struct se_group_member {
     struct se_group *group; /* NULL: none */
     uint64_t in_flight_bytes;
-    uint64_t lost_count; /* packets, as of the last update */
+    uint64_t lost_count;  /* packets, as of the last update */
+    uint32_t path_number; /* of the path that all of this is about */
     struct sb_link line_link;
 };
 
@@ -87,14 +88,15 @@ struct se_group *se_groups_find(struct se_groups *groups, const struct sp_addr *
 
 /* What a member tells about itself. */
 struct se_group_flight {
-    uint64_t bytes;      /* in flight */
-    uint64_t rtt_min_ns; /* its shortest round trip; SB_NEVER: not measured yet */
-    uint64_t lost_count; /* packets that it has lost, ever */
+    uint64_t bytes;       /* in flight */
+    uint64_t rtt_min_ns;  /* its shortest round trip; SB_NEVER: not measured yet */
+    uint64_t lost_count;  /* packets that it has lost on this path, ever */
+    uint32_t path_number; /* of the path in use: each has one of its own */
 };
 
 /* Makes `member`, which is in no group, one of the group of the path's peer.  It stays in none if
  * the path is not near, or if there is no place.  One of whose peer there is a group is near.  What
- * it has in flight is not counted yet. */
+ * it has in flight is not counted yet.  A member is so with one path. */
 void se_group_join(struct se_groups *groups, struct se_group_member *member,
                    const struct sp_path *path, const struct se_group_flight *flight,
                    uint64_t now_ns);
@@ -109,8 +111,16 @@ static inline void se_group_on_sent(struct se_group_member *member, uint64_t byt
     member->group->in_flight_bytes += bytes;
 }
 
+/* Returns whether a member uses another path than when it joined, or its peer another port.  What
+ * it had in flight there was neither acknowledged nor lost: it can only leave. */
+static inline bool se_group_has_moved(const struct se_group_member *member,
+                                      const struct sp_addr *peer, uint32_t path_number)
+{
+    return member->path_number != path_number || !sp_addr_equal(&member->group->peer, peer);
+}
+
 /* Takes over what a member has in flight now, its shortest round trip, and its losses.  Call it
- * after its ACKs and losses, before it sends. */
+ * after its ACKs and losses, before it sends; not for one that has moved. */
 void se_group_update(struct se_group_member *member, const struct se_group_flight *flight,
                      uint64_t now_ns);
 

@@ -105,19 +105,22 @@ static void leave_flow(struct spate_conn *conn)
 static struct se_group_flight flight_of(const struct spate_conn *conn)
 {
     struct sp_flight flight = sp_conn_flight(conn->proto);
-    return (struct se_group_flight){flight.bytes, flight.rtt_min_ns, flight.lost_count};
+    return (struct se_group_flight){flight.bytes, flight.rtt_min_ns, flight.lost_count,
+                                    sp_conn_path_number(conn->proto)};
 }
 
-/* Tells the connection's group what the last ACKs and losses have changed.  With another peer it is
+/* Tells the connection's group what the last ACKs and losses have changed.  On another path it is
  * no longer a part of it.  One that the others have left may never stand in the line again. */
 static void update_flow(struct spate_conn *conn)
 {
     struct se_group_flight flight = flight_of(conn);
-    bool has_moved = !sp_addr_equal(&conn->flow.group->peer, &sp_conn_path(conn->proto)->remote);
-    se_group_update(&conn->flow, &flight, conn->shard->now_ns);
-    if (has_moved)
+    if (SB_UNLIKELY(se_group_has_moved(&conn->flow, &sp_conn_path(conn->proto)->remote,
+                                       flight.path_number))) {
         leave_flow(conn);
-    else if (conn->flow.group->member_count == 1)
+        return;
+    }
+    se_group_update(&conn->flow, &flight, conn->shard->now_ns);
+    if (conn->flow.group->member_count == 1)
         sp_conn_set_turns(conn->proto, 0);
 }
 

@@ -211,7 +211,7 @@ struct sp_flight sp_conn_flight(const struct sp_conn *conn)
     return (struct sp_flight){
         .bytes = conn->loss.path->cc.in_flight_bytes,
         .rtt_min_ns = sp_rtt_has_sample(rtt) ? rtt->min_ns : SB_NEVER,
-        .lost_count = conn->loss.lost_count,
+        .lost_count = conn->loss.path->lost_count,
     };
 }
 

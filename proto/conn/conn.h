@@ -536,7 +536,7 @@ void sp_conn_set_rate_limit(struct sp_conn *conn, uint64_t bytes_per_s, uint64_t
 struct sp_flight {
     uint64_t bytes;      /* in flight on the path in use [RFC9002 2] */
     uint64_t rtt_min_ns; /* its shortest round trip; SB_NEVER: not measured yet */
-    uint64_t lost_count; /* packets of the connection that were declared lost, ever */
+    uint64_t lost_count; /* packets that were declared lost on that path, ever */
 };
 struct sp_flight sp_conn_flight(const struct sp_conn *conn);
 

@@ -299,6 +299,7 @@ static void lose_bytes(struct sp_loss *loss, struct loss_work *work, uint64_t pn
         return;
     if (packet->size > SP_DATAGRAM_SIZE_MIN && pn >= path->large_acked_end)
         path->large_lost_count++;
+    path->lost_count++;
     work->bytes += packet->size;
     work->range_count += pn != work->range_next_pn || work->range_count == 0;
     work->range_next_pn = sp_loss_number_after(work->space, pn);

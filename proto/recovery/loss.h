@@ -46,9 +46,10 @@ struct sp_loss_path {
     /* Without pacing: bytes that may leave before the next ACK, and when they were granted. */
     uint64_t burst_bytes;
     uint64_t burst_at_ns;
-    uint64_t first_pn; /* packets before it went another path, or to another port of the peer */
-    uint32_t number;   /* no other path of the connection has it, before or after */
-    uint8_t index;     /* in sp_loss.paths, and sp_sent_packet.path of what was sent on it */
+    uint64_t first_pn;   /* packets before it went another path, or to another port of the peer */
+    uint64_t lost_count; /* of those since then that were declared lost on it */
+    uint32_t number;     /* no other path of the connection has it, before or after */
+    uint8_t index;       /* in sp_loss.paths, and sp_sent_packet.path of what was sent on it */
 };
 
 /* The application space is here; those of the handshake are memory of the owner, who needs it

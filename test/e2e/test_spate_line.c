@@ -4,6 +4,7 @@
 
 #include "test/support/spate_world.h"
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "engine/conn/conn.h"
@@ -214,6 +215,79 @@ static void one_that_the_others_have_left_has_its_own_pace_again(void **state)
     assert_int_equal(second->proto->loss.turn_trains, 0);
 }
 
+static bool has_many_in_flight(struct pw *w)
+{
+    const struct se_group_member *flow = &w->client.conn->flow;
+    return flow->group != NULL && flow->in_flight_bytes > 40000;
+}
+
+static bool both_are_connected(struct pw *w)
+{
+    return w->client.connected_count > 0 && w->server.connected_count > 0;
+}
+
+static bool all_has_come(struct pw *w)
+{
+    return w->server.fin_count > 0;
+}
+
+/* What the client has sent last stays at the relay when `is_done` returns true. */
+static void pass_until(struct pw *w, struct pw_relay *relay, bool (*is_done)(struct pw *w))
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    for (;;) {
+        assert_true(pw_now_ns() < end_ns);
+        pw_wait(&w->server, 0);
+        pw_relay_pass(relay);
+        pw_wait(&w->client, 0);
+        if (is_done(w))
+            return;
+        pw_relay_pass(relay);
+    }
+}
+
+/* All of it fits the relay's sockets. */
+static void configure_small_window(struct spate_config *config)
+{
+    configure_paced(config);
+    config->stream_window_bytes = config->stream_window_bytes_max = 256 << 10;
+    config->conn_window_bytes = config->conn_window_bytes_max = 256 << 10;
+}
+
+/* A client moves, because its old path has lost all that was in flight: that is no sign that the
+ * socket's buffer of the peer, which is the same, was full. */
+static void what_a_member_loses_by_moving_is_no_overflow(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 5, SIZE = 4 << 20 };
+    struct sockaddr_in local = {.sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        struct pw *w = pw_create(
+            &(struct pw_config){.server = configure_small_window, .client = configure_paced});
+        struct pw_relay *relay = pw_relay_create(w);
+        uint8_t lost[PW_DATAGRAM_MAX];
+        uint64_t id;
+        (void)pw_connect_through(w, relay);
+        pass_until(w, relay, both_are_connected);
+        assert_int_equal(spate_stream_open(w->client.conn, true, &id), 0);
+        assert_int_equal(spate_stream_send(w->client.conn, id, bytes, SIZE, true, 0), 0);
+        pass_until(w, relay, has_many_in_flight);
+        while (recv(relay->to_client, lost, sizeof(lost), 0) > 0)
+            continue;
+        assert_int_equal(
+            spate_conn_migrate(w->client.conn, (struct sockaddr *)&local, sizeof(local), NULL), 0);
+        pass_until(w, relay, all_has_come);
+        struct spate_conn_stats stats;
+        spate_conn_stats(w->client.conn, &stats);
+        assert_true(stats.packets_lost >= SE_GROUP_TRAIN_MIN);
+        const struct se_groups *groups = &w->client.shard->groups;
+        for (uint32_t i = 0; i < QT_COUNT(groups->groups); i++)
+            assert_int_equal(groups->groups[i].lowered_ns, 0);
+        owned_end_all();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +295,7 @@ int main(void)
         QT_TEST(owned, a_line_goes_on_when_a_slot_is_free),
         QT_TEST(owned, members_in_line_send_whole_trains),
         QT_TEST(owned, one_that_the_others_have_left_has_its_own_pace_again),
+        QT_TEST(owned, what_a_member_loses_by_moving_is_no_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

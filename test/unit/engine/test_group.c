@@ -65,7 +65,11 @@ static void join(struct se_group_member *member, const struct sp_path *to, uint6
 
 static void report(struct member *member)
 {
-    const struct se_group_flight flight = {member->in_flight_bytes, 20 * SB_US, member->lost_count};
+    const struct se_group_flight flight = {
+        .bytes = member->in_flight_bytes,
+        .rtt_min_ns = 20 * SB_US,
+        .lost_count = member->lost_count,
+    };
     se_group_update(&member->flow, &flight, world.now_ns);
 }
 
@@ -351,6 +355,20 @@ static void losses_of_single_packets_lower_nothing(void **state)
     close_world();
 }
 
+/* Its peer may be the same one, if its own address has changed. */
+static void a_member_on_another_path_or_with_another_peer_has_moved(void **state)
+{
+    (void)state;
+    open_world(1, 1000000);
+    const struct se_group_member *flow = &world.members[0].flow;
+    struct sp_addr other = path.remote;
+    other.port++;
+    assert_false(se_group_has_moved(flow, &path.remote, 0));
+    assert_true(se_group_has_moved(flow, &other, 0));
+    assert_true(se_group_has_moved(flow, &path.remote, 1));
+    close_world();
+}
+
 static void who_leaves_takes_its_bytes_along(void **state)
 {
     (void)state;
@@ -482,6 +500,7 @@ int main(void)
         cmocka_unit_test(the_limit_has_a_bound),
         cmocka_unit_test(losses_of_whole_trains_lower_the_limit_to_what_fits),
         cmocka_unit_test(losses_of_single_packets_lower_nothing),
+        cmocka_unit_test(a_member_on_another_path_or_with_another_peer_has_moved),
         cmocka_unit_test(who_leaves_takes_its_bytes_along),
         cmocka_unit_test(peers_have_groups_of_their_own_as_long_as_there_are_places),
         cmocka_unit_test(who_is_near_is_told_by_round_trips_addresses_and_others),

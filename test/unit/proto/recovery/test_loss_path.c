@@ -24,6 +24,7 @@ static void what_went_another_path_says_nothing_about_this_one(void **state)
     /* 0 and 5 arrive, 1 and 2 are lost. */
     (void)loss_world_ack(world, 5, 5, SB_S + LOSS_RTT_NS);
     assert_int_equal(world->loss.lost_count, 3);
+    assert_int_equal(world->path.lost_count + next.lost_count, 0);
     assert_false(sp_rtt_has_sample(&next.rtt));
     assert_int_equal(next.cc.cwnd_bytes, cwnd);
     assert_int_equal(world->path.cc.cwnd_bytes, old_cwnd);
@@ -82,6 +83,7 @@ static void losses_before_a_change_of_the_port_are_no_congestion(void **state)
         loss_world_send(world, SP_SPACE_APP, SB_S, true);
         (void)loss_world_ack(world, 4, 4, SB_S + LOSS_RTT_NS);
         assert_int_equal(world->loss.lost_count, 2);
+        assert_int_equal(world->path.lost_count, has_moved ? 0 : 2);
         assert_int_equal(world->path.cc.cwnd_bytes < cwnd, !has_moved);
     }
 }
