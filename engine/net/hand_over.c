@@ -6,7 +6,9 @@
  * program is attached: the other process knows their order. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,20 +27,48 @@ static struct se_shared_group *group_of(struct sb_link *link)
 
 /* ---- the offer ---- */
 
-static int send_keys(const struct se_handover *handover, struct spate_error *error)
+/* A message with duplicates of descriptors: shards may close theirs while it waits for room. */
+struct offered {
+    struct se_handover_message message;
+    int fds[SU_STEER_SOCKETS_MAX];
+    uint32_t fd_count;
+};
+
+/* All messages of an offer. */
+struct offer {
+    struct offered *all;
+    uint32_t count;
+};
+
+_Static_assert((int)SE_HANDOVER_PROCESSES_MAX <= SU_STEER_SOCKETS_MAX, "channels fit as well");
+
+static void offer_end(struct offer *offer)
 {
-    struct se_handover_message message = {.kind = SE_HANDOVER_KEYS};
-    struct se_handover_keys *keys = &message.keys;
-    int fds[SE_HANDOVER_PROCESSES_MAX];
-    uint32_t group_count = 0;
-    SB_LIST_EACH(link, &handover->ports->all)
-        group_count++;
-    if (group_count > SE_HANDOVER_GROUPS_MAX ||
-        handover->process_count >= SE_HANDOVER_PROCESSES_MAX) {
-        se_error_set(error, "at most %d processes and %d addresses can be handed over",
-                     SE_HANDOVER_PROCESSES_MAX, SE_HANDOVER_GROUPS_MAX);
-        return -EMFILE;
+    for (uint32_t i = 0; i < offer->count; i++)
+        for (uint32_t k = 0; k < offer->all[i].fd_count; k++)
+            (void)close(offer->all[i].fds[k]);
+    if (offer->count > 0)
+        explicit_bzero(&offer->all[0].message, sizeof(offer->all[0].message)); /* the keys */
+    free(offer->all);
+}
+
+static int add_fd(struct offered *to, int fd, struct spate_error *error)
+{
+    int own_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own_fd < 0) {
+        int result = -errno;
+        se_error_set(error, "no descriptor left: %s", strerrordesc_np(-result));
+        return result;
     }
+    to->fds[to->fd_count++] = own_fd;
+    return 0;
+}
+
+static int write_keys(const struct se_handover *handover, uint32_t group_count, struct offered *to,
+                      struct spate_error *error)
+{
+    struct se_handover_keys *keys = &to->message.keys;
+    to->message.kind = SE_HANDOVER_KEYS;
     memcpy(keys->token, handover->token_key, sizeof(keys->token));
     memcpy(keys->reset, handover->reset_key, sizeof(keys->reset));
     keys->cid_size = handover->ports->cid_size;
@@ -47,55 +77,83 @@ static int send_keys(const struct se_handover *handover, struct spate_error *err
     keys->group_count = (uint8_t)group_count;
     keys->process_count = (uint8_t)(handover->process_count + 1);
     keys->tags[0] = handover->ports->tag;
-    for (uint32_t i = 0; i < handover->process_count; i++) {
+    int result = 0;
+    for (uint32_t i = 0; i < handover->process_count && result == 0; i++) {
         keys->tags[i + 1] = handover->processes[i].tag;
-        fds[i] = handover->processes[i].channel;
+        result = add_fd(to, handover->processes[i].channel, error);
     }
-    int result = se_handover_send(handover->channel, &message, fds, handover->process_count, error);
-    explicit_bzero(&message, sizeof(message));
     return result;
 }
 
-static int send_group(const struct se_handover *handover, const struct se_shared_group *group,
-                      struct spate_error *error)
+static int write_group(const struct se_handover *handover, const struct se_shared_group *group,
+                       struct offered *to, struct spate_error *error)
 {
-    struct se_handover_message message = {.kind = SE_HANDOVER_GROUP};
-    int fds[SU_STEER_SOCKETS_MAX];
     uint64_t now_ns = se_clock_now_ns();
-    message.group.address = group->address;
-    message.group.count = group->count;
-    for (uint32_t i = 0; i < group->count; i++) {
+    int result = 0;
+    to->message.kind = SE_HANDOVER_GROUP;
+    to->message.group.address = group->address;
+    to->message.group.count = group->count;
+    for (uint32_t i = 0; i < group->count && result == 0; i++) {
         const struct se_shared_socket *socket = &group->sockets[i];
         bool is_idle = socket->use == SE_SOCKET_IDLE;
-        message.group.sockets[i] = (struct se_handover_socket){
+        to->message.group.sockets[i] = (struct se_handover_socket){
             .use = is_idle ? SE_SOCKET_IDLE : SE_SOCKET_OTHER,
             .is_resting = is_idle && socket->free_at_ns > now_ns,
             .shard = is_idle ? 0 : socket->shard,
             .tag = socket->use == SE_SOCKET_OWN ? handover->ports->tag : socket->tag,
         };
-        fds[i] = socket->fd;
+        result = add_fd(to, socket->fd, error);
     }
-    return se_handover_send(handover->channel, &message, fds, group->count, error);
+    return result;
 }
 
+/* Writes all messages.  The caller holds the lock, and ends the offer also after a failure. */
+static int offer_make(struct se_handover *handover, struct offer *ret, struct spate_error *error)
+{
+    struct se_shared_ports *ports = handover->ports;
+    uint32_t group_count = 0;
+    SB_LIST_EACH(link, &ports->all)
+        group_count++;
+    if (group_count == 0) {
+        se_error_set(error, "nothing listens that could be handed over");
+        return -EINVAL;
+    }
+    if (group_count > SE_HANDOVER_GROUPS_MAX ||
+        handover->process_count >= SE_HANDOVER_PROCESSES_MAX) {
+        se_error_set(error, "at most %d processes and %d addresses can be handed over",
+                     SE_HANDOVER_PROCESSES_MAX, SE_HANDOVER_GROUPS_MAX);
+        return -EMFILE;
+    }
+    ret->all = calloc(group_count + 1, sizeof(ret->all[0]));
+    if (ret->all == NULL) {
+        se_error_set(error, "no memory for the messages of the hand-over");
+        return -ENOMEM;
+    }
+    int result = write_keys(handover, group_count, &ret->all[ret->count++], error);
+    for (struct sb_link *link = ports->all.next; link != &ports->all && result == 0;
+         link = link->next)
+        result = write_group(handover, group_of(link), &ret->all[ret->count++], error);
+    return result;
+}
+
+/* The lock is not held while the channel has no room: shards that close their sockets wait for it.
+ */
 static int offer(struct se_handover *handover, struct spate_error *error)
 {
     struct se_shared_ports *ports = handover->ports;
+    struct offer offer = {.count = 0};
     (void)pthread_mutex_lock(&ports->lock);
-    int result = 0;
-    if (sb_list_is_empty(&ports->all)) {
-        se_error_set(error, "nothing listens that could be handed over");
-        result = -EINVAL;
-    }
     ports->state = SE_SHARED_OFFERED;
     SB_LIST_EACH(link, &ports->all)
         group_of(link)->is_held = true;
-    if (result == 0)
-        result = send_keys(handover, error);
-    for (struct sb_link *link = ports->all.next; link != &ports->all && result == 0;
-         link = link->next)
-        result = send_group(handover, group_of(link), error);
+    int result = offer_make(handover, &offer, error);
     (void)pthread_mutex_unlock(&ports->lock);
+    for (uint32_t i = 0; i < offer.count && result == 0; i++) {
+        const struct offered *next = &offer.all[i];
+        result =
+            se_handover_send(handover->channel, &next->message, next->fds, next->fd_count, error);
+    }
+    offer_end(&offer);
     return result;
 }
 

@@ -4,14 +4,21 @@
 
 #include "test/support/hand_over_world.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "engine/net/handover_wire.h"
+#include "engine/shard/shard.h"
 
 enum { MANY = 24 }; /* addresses */
 
@@ -242,6 +249,37 @@ static void an_offer_waits_for_room_in_the_channel(void **state)
     assert_int_equal(hw_given(giver, NULL), -ECONNRESET);
 }
 
+/* The other process does not read: nobody but the one who offers waits for it. */
+static void shards_do_not_wait_for_the_room_of_an_offer(void **state)
+{
+    (void)state;
+    static const uint8_t hello[] = {'S', 'P', 'H', 'O', SE_HANDOVER_VERSION, SE_HANDOVER_HELLO};
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = hw_begin(hw, 2, 0, NULL);
+    struct hw_channel channel = hw_channel_create();
+    assert_int_equal(send(channel.new_end, hello, sizeof(hello), 0), sizeof(hello));
+    while (send(channel.old_end, "x", 1, MSG_DONTWAIT) == 1)
+        continue;
+    struct hw_giver *giver = hw_give(a, channel.old_end);
+    struct se_shared_ports *ports = a->shards[0]->handover->ports;
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS, longest_ns = 0;
+    bool was_offered = false, is_offered = false;
+    while (!was_offered || is_offered) {
+        uint64_t start_ns = pw_now_ns();
+        assert_true(start_ns < end_ns);
+        assert_int_equal(pthread_mutex_lock(&ports->lock), 0); /* as a shard that closes a socket */
+        is_offered = ports->state == SE_SHARED_OFFERED;
+        (void)pthread_mutex_unlock(&ports->lock);
+        uint64_t took_ns = pw_now_ns() - start_ns;
+        longest_ns = took_ns > longest_ns ? took_ns : longest_ns;
+        was_offered |= is_offered;
+        (void)usleep(1000);
+    }
+    assert_int_equal(hw_given(giver, NULL), -ETIMEDOUT);
+    assert_true(longest_ns < 500 * HW_MS);
+    hw_channel_end(&channel);
+}
+
 static void listeners_cannot_be_added_after_it(void **state)
 {
     (void)state;
@@ -337,6 +375,130 @@ static void a_path_whose_process_has_died_is_free(void **state)
     assert_connected(next, owned_fd(spate_hand_over_connect(folder->socket, NULL)));
 }
 
+/* Renames a file over `path` again and again, and removes it: nobody else may. */
+struct rival {
+    pthread_t thread;
+    const char *path;
+    _Atomic bool is_over;
+    uint32_t deleted_count;
+    uint32_t back_count;
+};
+
+static void *rename_files(void *argument)
+{
+    struct rival *rival = argument;
+    char own[80];
+    (void)snprintf(own, sizeof(own), "%s.own", rival->path);
+    while (!rival->is_over) {
+        struct stat status = {0}, there;
+        int fd = open(own, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        (void)usleep(50);
+        bool is_there = fd >= 0 && rename(own, rival->path) == 0;
+        for (uint32_t i = 0; i < 100 && is_there; i++)
+            is_there = fstat(fd, &status) == 0 && status.st_nlink > 0;
+        rival->deleted_count += !is_there;
+        rival->back_count += lstat(rival->path, &there) == 0 && there.st_ino == status.st_ino;
+        (void)unlink(rival->path);
+        (void)close(fd);
+    }
+    (void)unlink(own);
+    return NULL;
+}
+
+static void run_beside(void *(*function)(void *), struct rival *rival, const char *path)
+{
+    *rival = (struct rival){.path = path};
+    assert_int_equal(pthread_create(&rival->thread, NULL, function, rival), 0);
+}
+
+static void end_rival(struct rival *rival)
+{
+    rival->is_over = true;
+    assert_int_equal(pthread_join(rival->thread, NULL), 0);
+}
+
+static uint32_t count_entries(const char *path)
+{
+    uint32_t count = 0;
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    (void)closedir(folder);
+    return count - 2; /* "." and ".." */
+}
+
+/* Returns how often the name was free, of what an inotify descriptor has to say. */
+static uint32_t count_deletions(int watch, const char *name)
+{
+    _Alignas(struct inotify_event) char data[4096];
+    uint32_t count = 0;
+    for (ssize_t size; (size = read(watch, data, sizeof(data))) > 0;)
+        for (char *at = data; at < data + size;) {
+            const struct inotify_event *event = (const void *)at;
+            count += strcmp(event->name, name) == 0;
+            at += sizeof(*event) + event->len;
+        }
+    return count;
+}
+
+static void a_path_always_has_a_socket(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    int before = owned_fd(spate_hand_over_listen(folder->socket, NULL));
+    int watch = owned_fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    assert_true(inotify_add_watch(watch, folder->path, IN_DELETE) >= 0);
+    assert_true(before >= 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        int next = owned_fd(spate_hand_over_listen(folder->socket, NULL));
+        assert_connected(next, owned_fd(spate_hand_over_connect(folder->socket, NULL)));
+        assert_int_equal(count_entries(folder->path), 1);
+    }
+    assert_int_equal(count_deletions(watch, "next"), 0);
+}
+
+/* Somebody else puts a file there after it was looked whether there is one. */
+static void a_file_that_comes_at_the_last_moment_stays(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    struct rival rival;
+    uint32_t made = 0, refused = 0;
+    run_beside(rename_files, &rival, folder->socket);
+    for (uint32_t i = 0; i < 5000; i++) {
+        int fd = spate_hand_over_listen(folder->socket, NULL);
+        made += fd >= 0;
+        refused += fd == -EEXIST;
+        if (fd >= 0)
+            (void)close(fd);
+    }
+    end_rival(&rival);
+    print_message("listened %u times, refused %u times\n", made, refused);
+    assert_int_equal(made + refused, 5000);
+    assert_int_equal(rival.deleted_count, 0);
+}
+
+/* A name beside it is no longer than it may be. */
+static void the_longest_path_can_be_listened_at(void **state)
+{
+    (void)state;
+    struct folder *folder = make_folder();
+    for (size_t left = 1; left < 20; left++) { /* bytes of the socket's own name */
+        char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = {0};
+        size_t size = (size_t)snprintf(path, sizeof(path), "%s", folder->path);
+        while (size < sizeof(path) - 1)
+            path[size++] = '/';
+        memset(path + sizeof(path) - 1 - left, 'x', left);
+        for (int i = 0; i < 20; i++) {
+            int fd = owned_fd(spate_hand_over_listen(path, NULL));
+            assert_connected(fd, owned_fd(spate_hand_over_connect(path, NULL)));
+        }
+        assert_int_equal(count_entries(folder->path), 1);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 /* The queue of a listening socket has an end, where connect() waits. */
 static void a_process_that_accepts_nobody_holds_nobody_up(void **state)
 {
@@ -400,9 +562,13 @@ int main(void)
         QT_TEST(owned, tokens_of_the_old_engine_are_good_at_the_new_one),
         QT_TEST(owned, packets_of_the_other_engine_are_never_answered),
         QT_TEST(owned, an_offer_waits_for_room_in_the_channel),
+        QT_TEST(owned, shards_do_not_wait_for_the_room_of_an_offer),
         QT_TEST(owned, listeners_cannot_be_added_after_it),
         QT_TEST(owned, processes_of_one_user_find_each_other_at_a_path),
         QT_TEST(owned, a_path_whose_process_has_died_is_free),
+        QT_TEST(owned, a_path_always_has_a_socket),
+        QT_TEST(owned, a_file_that_comes_at_the_last_moment_stays),
+        QT_TEST(owned, the_longest_path_can_be_listened_at),
         QT_TEST(owned, a_process_that_accepts_nobody_holds_nobody_up),
         QT_TEST(owned, bad_paths_are_refused_and_files_stay),
     };

@@ -75,7 +75,8 @@ SPATE_API int spate_hand_over_connect(const char *path, struct spate_error *erro
  *
  * Only processes of the same user, and of root, can connect: whoever does gets the keys.
  *
- *   path   At most 107 bytes.  A socket that is there is replaced.
+ *   path   At most 107 bytes.  A socket that is there is replaced: at each moment one of the two
+ *          listens.  It is made beside it, under another name, and renamed.
  *   error  Names the path on failure; may be NULL.
  *
  * The descriptor is the caller's, blocks, and closes when the process executes another program.
