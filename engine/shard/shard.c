@@ -373,6 +373,7 @@ static void take_calls(struct spate_shard *shard)
     if (SB_LIKELY(atomic_load_explicit(&shard->calls, memory_order_relaxed) == 0))
         return;
     uint32_t calls = atomic_exchange_explicit(&shard->calls, 0, memory_order_acquire); /* C1 */
+    shard->now_ns = se_shard_clock_ns(shard);
     if (calls & SE_CALL_SHUTDOWN)
         se_shutdown_begin(shard, &shard->shutdown_wanted);
     if (calls & SE_CALL_LISTENERS)
@@ -398,18 +399,30 @@ void se_shard_maintain(struct spate_shard *shard)
     se_ports_maintain(shard);
 }
 
+/* Returns whether a turn does something before its wait that goes by the time: sends, or what was
+ * asked for.  What waits in a line may be due by now. */
+static bool needs_clock(const struct spate_shard *shard)
+{
+    return !sb_list_is_empty(&shard->send_pending) || !sb_list_is_empty(&shard->limit.line) ||
+           !sb_list_is_empty(&shard->groups.waiting) || se_shard_is_called(shard) ||
+           se_shutdown_is_begun(shard) || se_cids_is_due(&shard->own_cids);
+}
+
 static int turn(struct spate_shard *shard, uint64_t wait_ns)
 {
     shard->counts.own.turns++;
     shard->unwind_steps = SE_UNWIND_STEPS_PER_TURN;
     se_events_processed(&shard->events);
     /* Sent packets carry this time, and waits count from it.  A turn that neither sends nor waits
-     * reads the clock once, in se_shard_wait(). */
-    if (wait_ns > 0 || !sb_list_is_empty(&shard->send_pending) || se_shard_is_called(shard))
+     * reads the clock once, in se_shard_wait(): what other threads ask for in this moment is for
+     * the next one. */
+    bool has_clock = wait_ns > 0 || needs_clock(shard);
+    if (has_clock)
         shard->now_ns = se_shard_clock_ns(shard);
     se_stages_on_begin(shard, &shard->stages);
-    bool had_posts = se_shard_run_posts(shard);
-    se_channels_run(shard);
+    bool had_posts = has_clock && se_shard_run_posts(shard);
+    if (has_clock)
+        se_channels_run(shard);
     take_calls(shard);
     bool is_closing = se_shutdown_run(shard);
     bool is_renewing = se_cids_run(shard);

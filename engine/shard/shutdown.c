@@ -107,11 +107,15 @@ static SB_NEVER_INLINE bool run(struct spate_shard *shard)
     return shutdown->visits_left > 0;
 }
 
-bool se_shutdown_run(struct spate_shard *shard)
+bool se_shutdown_is_begun(const struct spate_shard *shard)
 {
     const struct se_shutdown *shutdown = &shard->shutdown;
-    bool is_begun = shutdown->state == SE_SHUTDOWN_FINISHING || shutdown->visits_left > 0;
-    return SB_UNLIKELY(is_begun) && run(shard);
+    return shutdown->state == SE_SHUTDOWN_FINISHING || shutdown->visits_left > 0;
+}
+
+bool se_shutdown_run(struct spate_shard *shard)
+{
+    return SB_UNLIKELY(se_shutdown_is_begun(shard)) && run(shard);
 }
 
 /* Returns whether nothing is left to wait for. */

@@ -45,6 +45,9 @@ SB_MUST_USE int se_shutdown_args_init(struct se_shutdown_args *ret, uint64_t now
 /* Begins, or changes the deadline, the code and the reason of what has begun. */
 void se_shutdown_begin(struct spate_shard *shard, const struct se_shutdown_args *args);
 
+/* Returns whether se_shutdown_run() may have something to do. */
+bool se_shutdown_is_begun(const struct spate_shard *shard);
+
 /* Closes connections that must not continue: some in each turn.  Returns true if there are more.
  * Call it before connections send. */
 bool se_shutdown_run(struct spate_shard *shard);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/time.h"
 
@@ -180,6 +181,32 @@ static void what_is_out_of_range_is_refused(void **state)
     pw_until(w, has_arrived);
 }
 
+/* A program that polls does something else between two turns.  What the limit allows since then
+ * leaves with the next turn, and not with the one after it. */
+static void a_turn_after_a_pause_sends_what_the_limit_allows(void **state)
+{
+    (void)state;
+    enum { PAUSES = 10 };
+    conn_rate = 0;
+    shard_rate = RATE;
+    struct pw *w = pw_create(&(struct pw_config){.client = set});
+    struct spate_conn *conn = pw_connected(w);
+    begin(conn);
+    pw_for(w, 100 * SB_MS);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < PAUSES; i++) {
+        for (uint32_t k = 0; k < 5; k++)
+            pw_turn(w); /* all is acknowledged, and the line waits for time */
+        (void)usleep(20000);
+        pw_wait(&w->server, 0);
+        uint64_t before = bytes_out(conn);
+        pw_wait(&w->client, 0);
+        count += bytes_out(conn) > before;
+    }
+    print_message("    sent after %u of %u pauses\n", count, (unsigned)PAUSES);
+    assert_true(count >= PAUSES / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +215,7 @@ int main(void)
         QT_TEST(owned, a_limit_that_comes_and_goes_leaves_nobody_behind),
         QT_TEST(owned, acknowledgments_are_not_held_back),
         QT_TEST(owned, what_is_out_of_range_is_refused),
+        QT_TEST(owned, a_turn_after_a_pause_sends_what_the_limit_allows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,6 +274,54 @@ static void *send_signal(void *argument)
     return NULL;
 }
 
+static uint64_t turn_began_ns; /* of the shard's thread */
+static uint32_t post_count, stale_count;
+
+static void look_at_time(struct spate_shard *shard, void *argument)
+{
+    (void)argument;
+    post_count++;
+    stale_count += spate_shard_now_ns(shard) < turn_began_ns;
+}
+
+static void busy_wait(uint64_t ns)
+{
+    uint64_t end_ns = pw_now_ns() + ns;
+    while (pw_now_ns() < end_ns)
+        continue;
+}
+
+static void *post_often(void *argument)
+{
+    struct helper *helper = argument;
+    for (uint64_t i = 0; !atomic_load(&helper->is_over); i++) {
+        (void)!spate_shard_post(helper->shard, look_at_time, NULL);
+        busy_wait(2000 + i % 7 * 300);
+    }
+    return NULL;
+}
+
+/* Posts come at any moment of a turn.  Whatever runs in it has the time of this turn, also where
+ * the turn had no reason to look at the clock when it began. */
+static void posts_never_run_at_the_time_of_an_earlier_turn(void **state)
+{
+    (void)state;
+    enum { POSTS = 100000 };
+    struct pw *w = make_world(0);
+    static struct helper helper; /* its thread is joined after a failure, too */
+    post_count = stale_count = 0;
+    helper_start(&helper, w->client.shard, post_often, &helper);
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (post_count < POSTS && pw_now_ns() < end_ns) {
+        busy_wait(3000);
+        turn_began_ns = pw_now_ns();
+        pw_wait(&w->client, 0);
+    }
+    assert_true(post_count > POSTS / 100);
+    assert_int_equal(stale_count, 0);
+    owned_end_all();
+}
+
 static void a_signal_ends_a_turn_without_end(void **state)
 {
     (void)state;
@@ -410,6 +458,7 @@ int main(void)
         QT_TEST(owned, a_wait_ends_when_a_timer_is_due),
         QT_TEST(owned, a_wait_for_a_transmit_slot_ends_with_it),
         QT_TEST(owned, a_wait_ends_when_another_thread_calls),
+        QT_TEST(owned, posts_never_run_at_the_time_of_an_earlier_turn),
         QT_TEST(owned, a_signal_ends_a_turn_without_end),
         QT_TEST(owned, a_handler_may_wake_its_own_shard),
         QT_TEST(owned, requests_are_answered_in_every_mode),
