@@ -15,7 +15,9 @@
  * The first reason wins.  All lent memory is returned, and each stream that the application knows
  * is reported as closed, before SP_EVENT_CLOSED.  If we closed, SP_EVENT_CLOSED also waits until
  * the first CONNECTION_CLOSE has been handed out: a caller that destroys everything then does not
- * leave the peer to its idle timeout.  That wait ends with the connection at the latest.
+ * leave the peer to its idle timeout.  That wait ends with the connection at the latest.  Where it
+ * is the host that has not handed it out, because nothing can leave for a while, the connection
+ * lasts longer, and its time to close counts from the moment when it has left.
  *
  * Received bytes have been acknowledged, so the peer does not send them again.  Therefore those
  * that were not taken are still reported, with the streams that were opened for them.  Bytes that
@@ -143,11 +145,25 @@ void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_con
     sp_conn_trace_closed(conn, now_ns);
 }
 
-void sp_conn_set_drained(struct sp_conn *conn)
+void sp_conn_on_end_time(struct sp_conn *conn, uint64_t last_ns, uint64_t now_ns)
 {
     SB_ASSERT(conn->state == SP_CONN_CLOSING || conn->state == SP_CONN_DRAINING);
+    uint64_t until_ns = sb_time_min(last_ns, sb_time_add(now_ns, SP_END_UNSENT_NS_MAX));
+    if (!conn->is_close_late && until_ns > now_ns) {
+        conn->is_close_late = true;
+        conn->end_at_ns = until_ns;
+        return;
+    }
     conn->state = SP_CONN_DRAINED;
     conn->drained_pending = true;
+}
+
+void sp_conn_on_close_sent(struct sp_conn *conn, size_t size, uint64_t now_ns)
+{
+    conn->close_size_bytes = size;
+    if (SB_UNLIKELY(conn->is_close_late))
+        conn->end_at_ns = sb_time_add(now_ns, end_time_ns(conn));
+    conn->is_close_late = false;
 }
 
 static void end_with_error(struct sp_conn *conn, enum sp_err error, uint64_t frame_type,

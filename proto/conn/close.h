@@ -10,7 +10,11 @@ void sp_conn_fail(struct sp_conn *conn, enum sp_err error, uint64_t frame_type, 
  * that follows. */
 void sp_conn_end(struct sp_conn *conn, const struct sp_close *close, enum sp_conn_state state,
                  uint64_t now_ns);
-void sp_conn_set_drained(struct sp_conn *conn);
+/* The time to close or to drain is over: the connection ends, or waits once more, until `last_ns`
+ * at most, for its first CONNECTION_CLOSE to leave. */
+void sp_conn_on_end_time(struct sp_conn *conn, uint64_t last_ns, uint64_t now_ns);
+/* A datagram of `size` bytes with a CONNECTION_CLOSE has been handed out. */
+void sp_conn_on_close_sent(struct sp_conn *conn, size_t size, uint64_t now_ns);
 void sp_conn_on_peer_close(struct sp_conn *conn, const struct sp_frame_close *frame,
                            uint64_t now_ns);
 void sp_conn_on_datagram_while_closing(struct sp_conn *conn, size_t size);

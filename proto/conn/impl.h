@@ -315,6 +315,7 @@ struct sp_conn {
     uint64_t close_size_bytes;   /* of the last datagram that had a CONNECTION_CLOSE */
     uint64_t close_budget_bytes; /* that answers may still take. [RFC9000 10.2.1] */
     enum sp_close_packet close_packet;
+    bool is_close_late;    /* the first one was unsent when the time to close was over */
     bool reports_received; /* events about what came before the end are still due */
 
     /* Events. */

@@ -325,7 +325,7 @@ static void send_close(struct sp_conn *conn, struct sp_train *train, uint64_t no
     sp_mask_batch_apply(&masks, &conn->protect);
     train->segment_size = train->size;
     train->count = 1;
-    conn->close_size_bytes = train->size;
+    sp_conn_on_close_sent(conn, train->size, now_ns);
     if (is_answer)
         conn->close_budget_bytes -= SB_MIN(conn->close_budget_bytes, train->size);
     conn->path->bytes_out += train->size;

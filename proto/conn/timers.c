@@ -184,13 +184,22 @@ static bool on_paths_deadline(struct sp_conn *conn, uint64_t now_ns)
     return true;
 }
 
+/* Returns until when the first CONNECTION_CLOSE may leave, after the time to close: as long as the
+ * peer may wait for it, if only the host keeps it back; 0: not at all. */
+static uint64_t close_deadline(const struct sp_conn *conn)
+{
+    bool is_unsent = conn->state == SP_CONN_CLOSING && conn->close_packet == SP_CLOSE_PACKET_FIRST;
+    bool is_blocked = conn->lacks_records || sp_gate_is_amplifying(conn, sp_gate_close_size(conn));
+    return is_unsent && !is_blocked ? idle_deadline(conn) : 0;
+}
+
 static void on_deadline(struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns)
 {
     if (conn->state == SP_CONN_DRAINED)
         return;
     if (conn->state != SP_CONN_OPEN) {
         if (conn->end_at_ns <= now_ns)
-            sp_conn_set_drained(conn);
+            sp_conn_on_end_time(conn, close_deadline(conn), now_ns);
         else if (conn->retry_at_ns <= now_ns)
             conn->lacks_records = false;
         return;

@@ -190,6 +190,11 @@ enum {
  * varies a lot.  Beyond: as for SP_END_ACK_DELAY_NS_MAX. */
 #define SP_END_PTO_NS_MAX (3 * SB_S)
 
+/* For how long after that time a first CONNECTION_CLOSE may still wait for the host, which has no
+ * room for a datagram; no longer than the idle timeout, when the peer has ended by itself.  As long
+ * as that is by default. */
+#define SP_END_UNSENT_NS_MAX (30 * SB_S)
+
 /* The longest PTO that doubling makes of a shorter one, in a confirmed connection: as long may it
  * take after an outage until something is sent. */
 #define SP_PTO_NS_MAX (2 * SB_S)

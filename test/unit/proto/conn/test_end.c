@@ -201,19 +201,70 @@ static void our_end_is_reported_after_the_close_has_left(void **state)
     }
 }
 
-/* A host that never lets it out learns of the end when the connection has drained. */
+/* Nothing can leave for longer than a connection closes.  The peer hears of it all the same, and
+ * the time to close begins then. */
+static void a_close_leaves_as_late_as_the_host_can_send(void **state)
+{
+    struct place_world *world = *state;
+    struct seen seen = {0};
+    place_begin(world);
+    struct sp_conn *server = place_server(world);
+    end_it(world, ENDING_OWN_CLOSE);
+    uint64_t close_ns = sp_conn_deadline_ns(server) - world->pair.now_ns;
+    world->pair.now_ns = sp_conn_deadline_ns(server);
+    sp_conn_on_deadline(server, world->pair.now_ns);
+    take(&world->pair, &seen);
+    assert_false(seen.conn_closed);
+    uint64_t until_ns = sp_conn_deadline_ns(server);
+    world->pair.now_ns = until_ns - 1;
+    sp_conn_on_deadline(server, world->pair.now_ns);
+    size_t size;
+    assert_int_equal(pair_flush(&world->pair, SP_SERVER, &size),
+                     1); /* it has nothing else to say */
+    take(&world->pair, &seen);
+    assert_true(seen.conn_closed);
+    assert_false(seen.conn_drained);
+    assert_in_range(sp_conn_deadline_ns(server) - world->pair.now_ns, close_ns / 2, 2 * close_ns);
+    world->pair.now_ns = sp_conn_deadline_ns(server);
+    sp_conn_on_deadline(server, world->pair.now_ns);
+    take(&world->pair, &seen);
+    assert_true(seen.conn_drained);
+}
+
+/* A host that never lets it out learns of the end when the peer has given up, too. */
 static void a_close_that_never_leaves_is_reported_at_last(void **state)
 {
     struct place_world *world = *state;
     struct seen seen = {0};
     place_begin(world);
+    struct sp_conn *server = place_server(world);
+    uint64_t idle_ns = server->idle_from_ns + server->idle_timeout_ns;
     end_it(world, ENDING_OWN_CLOSE);
-    take(&world->pair, &seen);
-    assert_false(seen.conn_closed);
-    world->pair.now_ns = sp_conn_deadline_ns(place_server(world));
-    sp_conn_on_deadline(place_server(world), world->pair.now_ns);
+    for (uint32_t i = 0; i < 2; i++) {
+        take(&world->pair, &seen);
+        assert_false(seen.conn_closed);
+        world->pair.now_ns = sp_conn_deadline_ns(server);
+        sp_conn_on_deadline(server, world->pair.now_ns);
+    }
     take(&world->pair, &seen);
     assert_true(seen.conn_closed);
+    assert_true(seen.conn_drained);
+    assert_true(world->pair.now_ns <= SB_MAX(idle_ns, SP_END_UNSENT_NS_MAX + SB_S));
+}
+
+/* Whoever has not proven its address may keep nothing of us for longer. */
+static void a_close_that_may_not_be_sent_waits_no_longer(void **state)
+{
+    struct place_world *world = *state;
+    struct seen seen = {0};
+    place_begin(world);
+    struct sp_conn *server = place_server(world);
+    server->path->is_valid = false;
+    server->path->bytes_out = SP_AMPLIFICATION_FACTOR * server->path->bytes_in;
+    end_it(world, ENDING_OWN_CLOSE);
+    world->pair.now_ns = sp_conn_deadline_ns(server);
+    sp_conn_on_deadline(server, world->pair.now_ns);
+    take(&world->pair, &seen);
     assert_true(seen.conn_drained);
 }
 
@@ -225,7 +276,9 @@ int main(void)
         QT_TEST(place_world, every_open_stream_is_closed_before_the_connection),
         QT_TEST(place_world, a_stream_that_was_never_announced_is_not_closed_either),
         QT_TEST(place_world, our_end_is_reported_after_the_close_has_left),
+        QT_TEST(place_world, a_close_leaves_as_late_as_the_host_can_send),
         QT_TEST(place_world, a_close_that_never_leaves_is_reported_at_last),
+        QT_TEST(place_world, a_close_that_may_not_be_sent_waits_no_longer),
     };
     sb_assert_handler = qt_on_assert;
     return cmocka_run_group_tests(tests, NULL, NULL);
