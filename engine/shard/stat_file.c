@@ -11,11 +11,14 @@
  * two changes of `sequence`.
  *
  * The file is reserved in whole when it is made: on a full disk a store into a hole would end the
- * process.  A file on a disk costs a page fault whenever the kernel has written a page out; one in
- * /run or /dev/shm does not. */
+ * process.  A child of fork() would keep the mapping, and with it the lock by which readers see
+ * that the process lives: it gets other memory in its place, and never touches the file.  A file on
+ * a disk costs a page fault whenever the kernel has written a page out; one in /run or /dev/shm
+ * does not. */
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +50,54 @@ enum {
 
 _Static_assert(SHARDS_AT % PAGE == 0, "blocks share no page");
 _Static_assert(sizeof(struct spate_stat_field) == 64, "fields of one line each");
+
+/* ---- Children of fork() ---- */
+
+static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER; /* for the list */
+static struct sb_link files = {&files, &files};
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+    (void)pthread_mutex_lock(&files_lock);
+}
+
+static void after_fork(void)
+{
+    (void)pthread_mutex_unlock(&files_lock);
+}
+
+static void in_child(void)
+{
+    SB_LIST_EACH(link, &files) {
+        struct se_stat_file *file = SB_CONTAINER_OF(link, struct se_stat_file, link);
+        (void)mmap(file->map, file->size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        file->is_parents = true;
+    }
+    after_fork();
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(before_fork, after_fork, in_child);
+}
+
+static void join_files(struct se_stat_file *file)
+{
+    (void)pthread_once(&fork_once, watch_forks);
+    before_fork();
+    sb_list_init(&file->link);
+    sb_list_push_back(&files, &file->link);
+    after_fork();
+}
+
+static void leave_files(struct se_stat_file *file)
+{
+    before_fork();
+    sb_list_remove(&file->link);
+    after_fork();
+}
 
 /* ---- The file ---- */
 
@@ -85,7 +136,8 @@ static uint32_t describe_all(struct spate_stat_field *fields)
 }
 
 /* Returns whether readers can see by a lock that this process lives.  The lock belongs to the open
- * file, which the mapping keeps: so it ends with the mapping, however the process ends. */
+ * file, which the mapping keeps: so it ends with the mapping, however the process ends.  For a
+ * moment a child of fork() has the mapping, too. */
 static bool lock(int fd)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -163,6 +215,8 @@ static int make(struct se_stat_file *file, uint32_t shard_count)
         return error;
     }
     file->map = map;
+    file->is_parents = false;
+    join_files(file);
     write_head(file, shard_count, is_locked);
     return 0;
 }
@@ -197,8 +251,10 @@ void se_stat_file_close(struct se_stat_file *file)
 {
     if (file->map == NULL)
         return;
+    leave_files(file);
     ((struct spate_stat_head *)file->map)->state = SPATE_STAT_ENDED;
-    if (is_in_place(file)) /* before the mapping ends: until then the inode is no other file's */
+    if (!file->is_parents &&
+        is_in_place(file)) /* before the mapping ends: until then the inode is no other file's */
         (void)unlink(file->path);
     (void)munmap(file->map, file->size);
     file->map = NULL;

@@ -3,6 +3,7 @@
 #define SE_STAT_FILE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -11,6 +12,7 @@
 #include <spate/stats.h>
 
 #include "engine/base/wheel.h"
+#include "proto/base/list.h"
 #include "proto/conn/stats.h"
 
 struct spate_shard;
@@ -31,6 +33,8 @@ struct se_stat_file {
     dev_t device; /* these two: of the file, which another may replace */
     ino_t inode;
     char path[PATH_MAX]; /* removed at the end, if the file is still there */
+    struct sb_link link; /* with those of the process's other engines */
+    bool is_parents;     /* this is a child of fork(): `map` is memory of its own */
 };
 
 /* Makes the file `path`; NULL: in the folder that $SPATE_STAT_DIR names, or none.  Returns 0, or a

@@ -46,7 +46,8 @@ enum spate_stat_state {
 enum spate_stat_flag {
     /* The process holds a write lock on the whole file (F_OFD_SETLK) as long as it has the file
      * mapped.  A reader that finds no lock (F_OFD_GETLK) knows that the process has died, also from
-     * another PID namespace.  Without this flag the file system has no locks. */
+     * another PID namespace.  A child of fork() has neither the lock nor the mapping.  Without this
+     * flag the file system has no locks. */
     SPATE_STAT_LOCKED = 1,
 };
 
