@@ -162,7 +162,9 @@ static int on_end(struct su_recv *recv, int32_t result)
 
 static void count_dropped(struct su_recv *recv, uint32_t dropped_count)
 {
-    recv->counts.kernel_drops += (uint32_t)(dropped_count - recv->dropped_count_seen);
+    uint32_t more = dropped_count - recv->dropped_count_seen;
+    recv->counts.kernel_drops += more;
+    recv->counts.drops_unclear += recv->has_met_empty ? more : 0;
     recv->dropped_count_seen = dropped_count;
 }
 

@@ -26,7 +26,8 @@
  * slot was provided.  Nothing is lost by that: the datagrams wait in the socket, and su_recv_rearm
  * arms the multishot again as soon as a slot is free.  Only `kernel_drops` of su_recv_counts
  * counts lost datagrams.  An empty datagram ends it as well: from the first one on the socket
- * refuses them, because each would cost a turn and a multishot. */
+ * refuses them, because each would cost a turn and a multishot.  The kernel counts these as
+ * dropped, too. */
 
 /* One GRO buffer, or a single datagram. */
 struct su_received {
@@ -52,7 +53,8 @@ struct su_received {
     X(malformed)         /* completions with inconsistent lengths: dropped */ \
     X(socket_errors)     /* ICMP errors of a connected socket and the like */ \
     X(stale)             /* completions of an earlier receiver at this index: dropped */ \
-    X(kernel_drops)      /* datagrams that the kernel dropped (SO_RXQ_OVFL) */
+    X(kernel_drops)      /* datagrams that the kernel dropped (SO_RXQ_OVFL) */ \
+    X(drops_unclear)     /* those of them that may have been empty: since empty ones are refused */
 /* clang-format on */
 
 #define SU_RECV_COUNTS_FIELD(name) uint64_t name;

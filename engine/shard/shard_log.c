@@ -28,8 +28,6 @@ static const struct {
 #define INFO(name)  OF_SHARD, SPATE_LOG_INFO, offsetof(struct spate_shard_stats, name)
 #define SEND(name)  OF_SEND, SPATE_LOG_WARNING, offsetof(struct su_send_counts, name)
 #define RECV(name)  OF_RECEIVE, SPATE_LOG_WARNING, offsetof(struct su_recv_counts, name)
-    {RECV(kernel_drops), "datagrams found the socket's buffer full: raise "
-                         "socket_buffer_bytes and net.core.rmem_max, or use more shards"},
     {RECV(receive_truncated), "datagrams were larger than a receive slot, dropped"},
     {SHARD(receive_dropped), "datagrams were dropped for lack of memory: raise "
                              "memory_bytes_max or receive_slots, or release slices sooner"},
@@ -53,7 +51,13 @@ static const struct {
 };
 
 /* Subjects whose lines have more than a number. */
-enum { SUBJECT_TURNS = SB_COUNT(subjects), SUBJECT_QLOG, SUBJECT_COUNT };
+enum {
+    SUBJECT_TURNS = SB_COUNT(subjects),
+    SUBJECT_QLOG,
+    SUBJECT_FULL,
+    SUBJECT_DROPS,
+    SUBJECT_COUNT
+};
 
 _Static_assert((int)SUBJECT_COUNT == (int)SE_LOG_SUBJECTS, "a place for each");
 
@@ -116,6 +120,47 @@ static void look_at_qlog(struct spate_shard *shard)
                      shard->index, more, strerrordesc_np(error));
 }
 
+static void write_full(const struct spate_shard *shard, uint64_t count)
+{
+    se_log_write(shard->log.log, SPATE_LOG_WARNING,
+                 "shard %u: %" PRIu64 " datagrams found the socket's buffer full: raise "
+                 "socket_buffer_bytes and net.core.rmem_max, or use more shards",
+                 shard->index, count);
+}
+
+/* Datagrams that the kernel has dropped since empty ones are refused, which it counts with those
+ * that find a buffer full.  Were buffers full meanwhile?  The first time nobody knows since when:
+ * the next look does. */
+static void look_at_unclear(struct spate_shard *shard, uint64_t count)
+{
+    struct se_shard_log *log = &shard->log;
+    uint64_t overflows;
+    if (count == log->seen[SUBJECT_DROPS] || shard->now_ns < log->again_ns[SUBJECT_DROPS])
+        return;
+    bool is_known = su_socket_overflows(&overflows) == 0;
+    bool is_first = is_known && !log->has_overflows;
+    bool was_full = !is_known || overflows != log->overflows;
+    log->has_overflows = is_known;
+    log->overflows = is_known ? overflows : 0;
+    if (is_first)
+        return;
+    uint64_t more = unreported(shard, SUBJECT_DROPS, count);
+    if (was_full)
+        write_full(shard, more);
+    else
+        se_log_write(log->log, SPATE_LOG_INFO,
+                     "shard %u: %" PRIu64 " empty datagrams were dropped by the kernel",
+                     shard->index, more);
+}
+
+static void look_at_drops(struct spate_shard *shard, const struct su_recv_counts *receive)
+{
+    uint64_t more = unreported(shard, SUBJECT_FULL, receive->kernel_drops - receive->drops_unclear);
+    if (more > 0)
+        write_full(shard, more);
+    look_at_unclear(shard, receive->drops_unclear);
+}
+
 void se_shard_log_look(struct spate_shard *shard)
 {
     struct se_shard_log *log = &shard->log;
@@ -135,6 +180,7 @@ void se_shard_log_look(struct spate_shard *shard)
             se_log_write(log->log, subjects[i].level, "shard %u: %" PRIu64 " %s", shard->index,
                          more, subjects[i].text);
     }
+    look_at_drops(shard, &receive);
     look_at_turns(shard);
     look_at_qlog(shard);
 }

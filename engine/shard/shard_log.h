@@ -2,6 +2,9 @@
 #ifndef SE_SHARD_LOG_H
 #define SE_SHARD_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <spate/log.h>
 
 #include "proto/base/compiler.h"
@@ -9,7 +12,7 @@
 
 struct spate_shard;
 
-enum { SE_LOG_SUBJECTS = 16 };
+enum { SE_LOG_SUBJECTS = 17 };
 
 /* What a shard has reported to the operator. */
 struct se_shard_log {
@@ -19,6 +22,8 @@ struct se_shard_log {
     uint64_t longest_ns;         /* turn since the last line about them */
     uint64_t seen[SE_LOG_SUBJECTS];
     uint64_t again_ns[SE_LOG_SUBJECTS]; /* not before */
+    uint64_t overflows; /* su_socket_overflows() at the last look at drops that are not clear */
+    bool has_overflows;
 };
 
 void se_shard_log_init(struct spate_shard *shard, const struct spate_log *log);
