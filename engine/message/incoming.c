@@ -211,7 +211,8 @@ static void arm_stall(struct spate_messenger *messenger)
     if (messenger->stall_ns != SB_NEVER)
         return;
     messenger->moved_ns = messenger->shard->now_ns;
-    messenger->stall_ns = sb_time_add(messenger->moved_ns, patience_ns(messenger));
+    messenger->stall_ns =
+        sb_time_add(messenger->moved_ns, patience_ns(messenger) / SE_MESSAGE_STALL_LOOKS);
 }
 
 /* A whole message has to wait for earlier ones of its channel.  The peer knows that it has arrived,
@@ -364,7 +365,8 @@ static struct se_exchange *youngest_stalled(const struct spate_messenger *messen
 }
 
 /* Whether the peer cannot go on, or does not, is known by its credit: an outage of the path looks
- * like silence, and leaves credit. */
+ * like silence, and leaves credit.  While that is left, or the application holds messages, there is
+ * no stall, and its time begins anew: with the last look that finds it so. */
 static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
 {
     if (now_ns < messenger->stall_ns)
@@ -376,11 +378,13 @@ static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
     if (youngest == NULL && messenger->slices_held == 0)
         return;
     uint64_t wait_ns = patience_ns(messenger);
-    uint64_t due_ns = sb_time_add(messenger->moved_ns, wait_ns);
-    messenger->stall_ns = now_ns < due_ns ? due_ns : sb_time_add(now_ns, wait_ns);
-    if (now_ns < due_ns || messenger->held_bytes > 0 ||
+    if (messenger->held_bytes > 0 ||
         sp_conn_unused_credit(messenger->conn->proto) >= SE_MESSAGE_CREDIT_LEAST)
+        messenger->moved_ns = now_ns;
+    messenger->stall_ns = sb_time_add(now_ns, wait_ns / SE_MESSAGE_STALL_LOOKS);
+    if (now_ns < sb_time_add(messenger->moved_ns, wait_ns))
         return;
+    messenger->moved_ns = now_ns;
     if (youngest != NULL)
         refuse(youngest, SPATE_MESSAGE_ERROR_BUSY);
     else

@@ -39,6 +39,8 @@ enum {
  * many round trips. */
 #define SE_MESSAGE_STALL_NS   UINT64_C(250000000)
 #define SE_MESSAGE_STALL_RTTS 8
+/* Looks within that time: who could go on until just before gets 3/4 of it at least. */
+#define SE_MESSAGE_STALL_LOOKS 4
 /* Credit of the connection with which the peer cannot go on: less than a packet is left. */
 #define SE_MESSAGE_CREDIT_LEAST 1200
 #define SE_MESSAGE_NO_ID        UINT64_MAX
@@ -140,7 +142,8 @@ struct spate_messenger {
     bool has_room;        /* ROOM is to be reported */
     bool has_waiting;     /* one may be WAITING */
     bool has_made_room;
-    uint64_t moved_ns; /* when something was placed or delivered last, or one began to wait */
+    uint64_t moved_ns; /* when something was placed, delivered or refused last, could move as far as
+                          a look found, or began to wait */
     uint64_t stall_ns; /* when those that wait are looked at; SB_NEVER: none waits */
     bool is_destroyed; /* the application has; it lives on until the connection has ended */
     uint64_t conn_id;
