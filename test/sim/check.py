@@ -88,5 +88,11 @@ def usage():
     assert code == 1 and 'no-such' in errors, (code, errors)
 
 
+def scenarios():
+    """Each has a test of its own."""
+    names = {re.sub(r' .*', '', line) for line in run('--list')[1].splitlines()}
+    assert len(names) > 100 and names == set(sys.argv[3:]), names ^ set(sys.argv[3:])
+
+
 {'same-twice': same_twice, 'canary': canary, 'usage': usage, 'monkey-canary': monkey_canary,
- 'counted': counted}[what]()
+ 'counted': counted, 'scenarios': scenarios}[what]()
