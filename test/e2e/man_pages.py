@@ -129,6 +129,17 @@ class Pages(unittest.TestCase):
         self.assertEqual(exported - set(listed), set())
         self.assertEqual(len(listed), len(set(listed)))
 
+    def test_a_long_option_keeps_the_name_of_its_value(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = write_page(folder, 'usage: tool\n\nWorks.\n\n'
+                              '  --name NAME         the name\n'
+                              '  --handshake-timeout SECONDS\n'
+                              '                      takes no longer\n'
+                              '  --long-without-one3 what it does\n')
+        text = unescaped(done.stdout)
+        self.assertRegex(text, r'(?m)^\.TP\n.*--handshake-timeout.* .*SECONDS.*\ntakes no longer$')
+        self.assertRegex(text, r'(?m)^\.TP\n.*--long-without-one3\S*\nwhat it does$')
+
     def test_roff_has_nothing_to_say(self):
         for name in 'spate.1', 'spate-bench.1', 'spate.3':
             tried = False

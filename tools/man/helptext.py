@@ -38,7 +38,8 @@ def split_item(line, column):
     gap = GAP.search(line, indent_of(line))
     if gap:
         return line[:gap.start()].strip(), line[gap.end():].strip()
-    if column is not None and line[column - 1:column] == ' ':  # a long term: one space follows
+    is_long = column is not None and line[column - 1:column] == ' '  # one space follows
+    if is_long and not re.fullmatch(r'[A-Z:|-]+', line[column:]):  # .. and it is not its value
         return line[:column].strip(), line[column:].strip()
     return line.strip(), ''
 
