@@ -37,13 +37,12 @@ static bool split(const char *text, char host[ADDRESS_HOST_SIZE], const char **r
     return true;
 }
 
-bool address_resolve(const char *text, const char *option, uint16_t port_min,
-                     struct address_list *ret, struct failure *failure)
+static bool parse(const char *text, const char *option, uint16_t port_min,
+                  char host[ADDRESS_HOST_SIZE], const char **ret_port, struct failure *failure)
 {
-    struct address_list list = {.count = 0};
     const char *port = NULL;
     uint64_t number = 0;
-    if (!split(text, list.host, &port))
+    if (!split(text, host, &port))
         return failure_set(failure,
                            "%s wants ADDR:PORT, such as 127.0.0.1:4433 or [::1]:4433, not '%s'",
                            option, text);
@@ -51,6 +50,24 @@ bool address_resolve(const char *text, const char *option, uint16_t port_min,
         number < port_min || number > 65535)
         return failure_set(failure, "%s wants a port from %d to 65535, not '%s'", option, port_min,
                            port);
+    *ret_port = port;
+    return true;
+}
+
+bool address_check(const char *text, const char *option, uint16_t port_min, struct failure *failure)
+{
+    char host[ADDRESS_HOST_SIZE];
+    const char *port;
+    return parse(text, option, port_min, host, &port, failure);
+}
+
+bool address_resolve(const char *text, const char *option, uint16_t port_min,
+                     struct address_list *ret, struct failure *failure)
+{
+    struct address_list list = {.count = 0};
+    const char *port;
+    if (!parse(text, option, port_min, list.host, &port, failure))
+        return false;
 
     /* glibc's resolver would wait 5 s twice for each of up to three name servers. */
     (void)setenv("RES_OPTIONS", "timeout:2 attempts:1", 0);

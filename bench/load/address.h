@@ -24,6 +24,11 @@ struct address_list {
     uint32_t count; /* 1 to ADDRESSES_MAX */
 };
 
+/* Checks the form of what address_resolve() takes.  Returns false, with the failure set, if it is
+ * another one. */
+bool address_check(const char *text, const char *option, uint16_t port_min,
+                   struct failure *failure);
+
 /* Resolves "HOST:PORT", "ADDR:PORT" or "[V6ADDR]:PORT".
  *
  *   option  For the error's text: "--connect".

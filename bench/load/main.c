@@ -6,10 +6,12 @@
  * the public API. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <spate/base.h>
 
@@ -227,10 +229,29 @@ static bool run(const struct options *o, struct result *result, struct failure *
     return is_good;
 }
 
+/* A file or a socket of ours must not get the number of a standard stream that is closed: what is
+ * printed would go there. */
+static void occupy_closed_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+}
+
+/* Returns `status`, or a failure if something that was printed is not on stdout. */
+static int finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "spate-bench: cannot write to stdout\n");
+    return EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     struct failure failure = {.is_set = false};
     struct options options;
+    occupy_closed_streams();
     if (argc > 1 && suite_is_asked(argv[1])) {
         (void)suite_exec(argc, argv, &failure);
         fprintf(stderr, "spate-bench: %s\n", failure.text);
@@ -242,11 +263,11 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         options_print_help(stdout);
-        return EXIT_SUCCESS;
+        return finish(EXIT_SUCCESS);
     }
     if (options.version) {
         printf("spate-bench %s\n", spate_version());
-        return EXIT_SUCCESS;
+        return finish(EXIT_SUCCESS);
     }
 
     static struct result result; /* 75 KB of histogram and samples */
@@ -256,5 +277,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "spate-bench: %s\n", failure.text);
         return EXIT_FAILED;
     }
-    return stop != 0 && options.kind != SCENARIO_SERVE ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+    return finish(stop != 0 && options.kind != SCENARIO_SERVE ? EXIT_INTERRUPTED : EXIT_SUCCESS);
 }

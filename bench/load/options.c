@@ -437,7 +437,8 @@ static bool parse_option(int argc, char **argv, int *at, struct options *o,
         return failure_set(failure, "--%s takes no value", spec->name);
     if (spec->kind != OPTION_FLAG && value == NULL) {
         if (*at + 1 >= argc)
-            return failure_set(failure, "--%s wants %s behind it", spec->name, spec->argument);
+            return failure_set(failure, "a value is missing after --%s: %s", spec->name,
+                               spec->argument);
         value = argv[++*at];
     }
     given->has[index] = true;

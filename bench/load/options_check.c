@@ -7,6 +7,7 @@
 
 #include <spate/config.h>
 
+#include "bench/load/address.h"
 #include "bench/load/clock.h"
 #include "bench/load/failure.h"
 #include "bench/load/scenarios.h"
@@ -193,7 +194,8 @@ bool options_check(struct options *o, const struct options_given *given, struct 
         o->timeout_ns = IDLE_TIMEOUT_NS;
     if (o->listen == NULL && o->connect == NULL)
         o->listen = "127.0.0.1:0";
-    return true;
+    return (o->connect == NULL || address_check(o->connect, "--connect", 1, failure)) &&
+           (o->listen == NULL || address_check(o->listen, "--listen", 0, failure));
 }
 
 /* How many characters must be inserted, deleted or replaced to make `a` of `b`
@@ -233,7 +235,7 @@ bool options_fail_unknown(const char *name, size_t name_size, struct failure *fa
             nearest_distance = d;
         }
     }
-    if (nearest_distance <= 2)
+    if (nearest_distance <= 2 && nearest_distance < name_size)
         return failure_set(failure, "unknown option --%.*s: did you mean --%s?", (int)name_size,
                            name, option_specs[nearest].name);
     return failure_set(failure, "unknown option --%.*s; see spate-bench --help", (int)name_size,

@@ -121,7 +121,8 @@ def compare_files(args):
     try:
         found = compare.compare(compare.load(args.before), compare.load(args.after))
     except (OSError, ValueError) as error:
-        print(f'spate-bench compare: {error}', file=sys.stderr)
+        what = f'{error.filename}: {error.strerror}' if isinstance(error, OSError) else error
+        print(f'spate-bench compare: {what}', file=sys.stderr)
         return 2
     compare.print_table(found, sys.stdout)
     status = compare.status(found)

@@ -4,6 +4,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import bench_support as support
@@ -32,8 +33,16 @@ class CommandLine(support.BenchTest):
                 (['bulk', '--runs', '3'], '--runs needs --vs-limit'),
                 (['limit', '--streams', '3'], '--streams is for bulk and mixed, not for limit'),
                 (['bulk', '--vs-limit', '--connect', '127.0.0.1:9'], 'exclude each other'),
-                (['bulk', '--json'], '--json wants FILE')):
+                (['bulk', '--json'], 'a value is missing after --json: FILE'),
+                (['bulk', '--s', '1'], 'unknown option --s; see spate-bench --help'),
+                (['serve', '--listen', '127.0.0.1:99999'], 'a port from 0 to 65535'),
+                (['serve', '--listen', 'x'], '--listen wants ADDR:PORT')):
             self.assert_fails(words, part, code=2)
+
+    def test_a_result_that_is_missing_is_named(self):
+        done = self.run_bench('compare', '/missing', '/missing')
+        self.assertEqual((done.returncode, done.stderr), (
+            2, 'spate-bench compare: /missing: No such file or directory\n'))
 
     def test_addresses_that_are_none_are_told_apart(self):
         for address, part in (('localhost', 'ADDR:PORT'), ('::1:443', 'ADDR:PORT'),
@@ -41,7 +50,7 @@ class CommandLine(support.BenchTest):
                               ('127.0.0.1:0', 'a port from 1 to 65535'),
                               ('127.0.0.1:65536', 'a port from 1 to 65535'),
                               ('127.0.0.1:x', "not 'x'")):
-            self.assert_fails(['bulk', '--connect', address], part)
+            self.assert_fails(['bulk', '--connect', address], part, code=2)
 
     def test_a_name_that_does_not_resolve_is_named(self):
         self.assert_fails(['bulk', '--connect', 'no-such-host.invalid:4433'],
@@ -66,6 +75,14 @@ class CommandLine(support.BenchTest):
     def test_a_full_disk_is_an_error(self):
         self.assert_fails_with_output(['bulk', '--bytes', '1M', '--json', '/dev/full'],
                                       '--json /dev/full', 'No space')
+
+    def test_output_that_is_lost_is_an_error(self):
+        for words in (['--help'], ['--version'], ['bulk', '--bytes', '1M']):
+            with open('/dev/full', 'w', encoding='utf-8') as full:
+                done = subprocess.run([support.BENCH, *words], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr),
+                             (1, 'spate-bench: cannot write to stdout\n'))
 
     def assert_fails_with_output(self, words, *parts):
         done = self.run_bench(*words)

@@ -204,7 +204,7 @@ static void a_mistake_gives_one_line_that_names_it(void **state)
         {"bulk --strems 1", "unknown option --strems: did you mean --streams?"},
         {"bulk --frobnicate", "unknown option --frobnicate; see spate-bench --help"},
         {"bulk -x", "unknown option -x; see spate-bench --help"},
-        {"bulk --streams", "--streams wants N behind it"},
+        {"bulk --streams", "a value is missing after --streams: N"},
         {"bulk --crypto x", "--crypto wants auto, openssl or fused, not 'x'"},
         {"bulk --backend x", "--backend wants auto, io_uring or mmsg, not 'x'"},
         {"bulk --direction x", "--direction wants down, up or both, not 'x'"},
