@@ -147,6 +147,12 @@ class Rest(unittest.TestCase):
         commands = re.findall(r'^  spate (\w+)', run('--help').stdout, re.MULTILINE)
         self.assertGreater(len(commands), 10)
         for command in commands:
+    def test_an_ipv6_address_has_brackets(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.expect(1, '[::1]:1: ', 'get', '--insecure', '-o', folder, 'https://[::1]:1/x')
+            self.expect(1, '[::1]:1: ', 'cp', '--known', f'{folder}/known', '--port', '1',
+                        '[::1]:x', folder)
+
             said = run(command, '--help').stdout
             self.assertTrue(said.startswith('usage: spate '), f'{command}: {said}')
             self.assertEqual(run('help', command).stdout, said)

@@ -27,8 +27,8 @@ static void print_failure(struct get_file *file, const char *why)
     struct get *get = file->job->get;
     get->on_message(get);
     /* The request without "GET " and the line end: the path. */
-    message("get", "https://%s:%u%.*s: %s", file->url->host, file->url->port,
-            (int)file->url->request_size - 6, file->url->request + 4, why);
+    message("get", "https://%s%.*s: %s", file->url->server, (int)file->url->request_size - 6,
+            file->url->request + 4, why);
 }
 
 void get_file_fail(struct get_file *file, const char *why)

@@ -27,8 +27,8 @@ static void job_end(struct get_job *job)
     struct get_file *file;
     if (job->left > 0 && job->why[0] != 0) {
         job->get->on_message(job->get);
-        message("get", "%s:%u: %s; %u %s missing", job->url->host, job->url->port, job->why,
-                job->left, job->left == 1 ? "file is" : "files are");
+        message("get", "%s: %s; %u %s missing", job->url->server, job->why, job->left,
+                job->left == 1 ? "file is" : "files are");
     }
     while ((file = STAILQ_FIRST(&job->waiting)) != NULL) {
         STAILQ_REMOVE_HEAD(&job->waiting, link);
@@ -107,7 +107,7 @@ void get_job_start(struct get_job *job)
 static void report_migration(struct get_job *job, const char *why)
 {
     job->get->on_message(job->get);
-    message("get", "%s:%u: cannot migrate: %s", job->url->host, job->url->port, why);
+    message("get", "%s: cannot migrate: %s", job->url->server, why);
 }
 
 /* Moves the connection, once the protocol allows it: an event follows when that changes. */
@@ -207,7 +207,7 @@ static void print_connected(struct get_job *job)
         [SPATE_EARLY_REJECTED] = ", 0-RTT rejected",
     };
     job->get->on_message(job->get);
-    printf("connected to %s:%u: %s%s\n", job->url->host, job->url->port,
+    printf("connected to %s: %s%s\n", job->url->server,
            spate_conn_is_resumed(job->conn) ? "resumed" : "full handshake",
            early[spate_conn_early(job->conn)]);
     (void)fflush(stdout);

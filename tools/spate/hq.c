@@ -149,6 +149,7 @@ static const char *parse_authority(const char *text, size_t size, struct hq_url 
     memcpy(ret->host, host, host_size);
     ret->host[host_size] = 0;
     ret->port = (uint16_t)number;
+    net_format_name(ret->host, ret->port, ret->server);
     return NULL;
 }
 

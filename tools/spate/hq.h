@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/spate/net.h"
+
 /* HTTP/0.9 over QUIC, as the interop runner's endpoints speak it: a bidirectional stream carries
  * "GET /path\r\n" one way, and the bytes of the file the other way. */
 
@@ -52,9 +54,10 @@ int hq_request_parse(const char *text, size_t size, char *ret);
 
 /* Where a file is: https://HOST:PORT/PATH */
 struct hq_url {
-    char host[256];          /* without brackets */
-    uint16_t port;           /* 443 if the URL has none */
-    char name[HQ_NAME_SIZE]; /* the last component of the path, decoded: the file's name here */
+    char host[256];             /* without brackets */
+    uint16_t port;              /* 443 if the URL has none */
+    char server[NET_NAME_SIZE]; /* both, for messages */
+    char name[HQ_NAME_SIZE];    /* the last component of the path, decoded: the file's name here */
     char request[HQ_REQUEST_MAX]; /* "GET /PATH\r\n" with the characters encoded that need it */
     size_t request_size;
 };

@@ -81,3 +81,9 @@ void net_format(const struct net_address *address, char ret[NET_TEXT_SIZE])
     (void)inet_ntop(AF_INET, &v4.sin_addr, host, sizeof(host));
     (void)snprintf(ret, NET_TEXT_SIZE, "%s:%u", host, ntohs(v4.sin_port));
 }
+
+void net_format_name(const char *host, uint16_t port, char ret[NET_NAME_SIZE])
+{
+    bool is_v6 = strchr(host, ':') != NULL;
+    (void)snprintf(ret, NET_NAME_SIZE, is_v6 ? "[%s]:%u" : "%s:%u", host, port);
+}

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { NET_ADDRESSES_MAX = 8, NET_TEXT_SIZE = 64 };
+enum { NET_ADDRESSES_MAX = 8, NET_TEXT_SIZE = 64, NET_NAME_SIZE = 272 };
 
 struct net_address {
     struct sockaddr_storage storage;
@@ -28,5 +28,8 @@ const char *net_parse(const char *text, struct net_address *ret);
 
 /* Writes "127.0.0.1:4433" or "[::1]:4433". */
 void net_format(const struct net_address *address, char ret[NET_TEXT_SIZE]);
+
+/* Writes "HOST:PORT", with brackets around an IPv6 address. */
+void net_format_name(const char *host, uint16_t port, char ret[NET_NAME_SIZE]);
 
 #endif

@@ -357,19 +357,19 @@ static void a_server_is_known_after_the_first_time(void **state)
     (void)snprintf(path, sizeof(path), "%s/known", disk->path);
     known_fingerprint((const uint8_t *)"one", 3, one);
     known_fingerprint((const uint8_t *)"two", 3, two);
-    assert_int_equal(known_look(path, "host", 1, one, &known), 0);
+    assert_int_equal(known_look(path, "host:1", one, &known), 0);
     assert_int_equal(known, KNOWN_NEW);
-    assert_int_equal(known_check(path, "host", 1, one, &known), 0);
+    assert_int_equal(known_check(path, "host:1", one, &known), 0);
     assert_int_equal(known, KNOWN_NEW);
-    assert_int_equal(known_check(path, "host", 1, one, &known), 0);
+    assert_int_equal(known_check(path, "host:1", one, &known), 0);
     assert_int_equal(known, KNOWN_SAME);
-    assert_int_equal(known_check(path, "host", 1, two, &known), 0);
+    assert_int_equal(known_check(path, "host:1", two, &known), 0);
     assert_int_equal(known, KNOWN_OTHER);
-    assert_int_equal(known_check(path, "host", 12, two, &known), 0);
+    assert_int_equal(known_check(path, "host:12", two, &known), 0);
     assert_int_equal(known, KNOWN_NEW);
-    assert_int_equal(known_check(path, "host", 1, one, &known), 0);
+    assert_int_equal(known_check(path, "host:1", one, &known), 0);
     assert_int_equal(known, KNOWN_SAME);
-    assert_int_equal(known_check(disk->path, "host", 1, one, &known), -EINVAL); /* a folder */
+    assert_int_equal(known_check(disk->path, "host:1", one, &known), -EINVAL); /* a folder */
 }
 
 int main(void)

@@ -237,8 +237,7 @@ static bool on_reply(struct cp_stream *stream, const struct files_message *reply
         run->is_proven = files_token_check(&run->token, run->conn, true, reply);
         stream->is_answered = true;
         if (!run->is_proven) {
-            message(run->options->command, "%s:%u does not have the token", run->options->host,
-                    run->options->port);
+            message(run->options->command, "%s does not have the token", run->options->server);
             cp_close(run, FILES_NO_TOKEN, "the token is missing or wrong");
         }
         return true;

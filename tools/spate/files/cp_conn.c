@@ -31,7 +31,7 @@ static bool is_trusted(struct cp_run *run, const char *fingerprint)
     if (o->fingerprint != NULL) {
         if (strcmp(o->fingerprint, fingerprint) == 0)
             return true;
-        message(o->command, "%s:%u has another fingerprint: %s", o->host, o->port, fingerprint);
+        message(o->command, "%s has another fingerprint: %s", o->server, fingerprint);
         return false;
     }
     if (o->token != NULL) /* which proves more */
@@ -40,8 +40,7 @@ static bool is_trusted(struct cp_run *run, const char *fingerprint)
         .command = o->command,
         .known = run->known,
         .is_strict = o->is_strict,
-        .host = o->host,
-        .port = o->port,
+        .server = o->server,
     };
     return trust_check(&trust, fingerprint);
 }
@@ -162,7 +161,7 @@ bool cp_connect(struct cp_run *run)
     const char *wrong = net_resolve(o->host, o->port, &run->addresses);
     if (wrong == NULL && connect_next(run))
         return true;
-    message(o->command, "%s:%u: %s", o->host, o->port, wrong != NULL ? wrong : run->why);
+    message(o->command, "%s: %s", o->server, wrong != NULL ? wrong : run->why);
     return false;
 }
 
@@ -208,7 +207,7 @@ static void on_closed(struct cp_run *run, const struct spate_close *close)
     if (run->is_refused)
         return;
     cp_report_clear(run);
-    message(run->options->command, "%s:%u: %s", run->options->host, run->options->port, why);
+    message(run->options->command, "%s: %s", run->options->server, why);
 }
 
 static void on_connected(struct cp_run *run)

@@ -228,7 +228,10 @@ static int take_arguments(struct cp_options *o, int count, char **texts)
     o->target = texts[count - 1];
     o->is_push = find_colon(o->target) != NULL;
     int status = o->is_push ? take_remote(o, o->target, &o->target) : 0;
-    return status != 0 ? status : take_sources(o, texts);
+    if (status == 0)
+        status = take_sources(o, texts);
+    net_format_name(o->host, o->port, o->server);
+    return status;
 }
 
 bool cp_options_parse(struct cp_options *ret, bool is_sync, int argc, char **argv, int *ret_status)

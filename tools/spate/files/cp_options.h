@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "tools/spate/files/wire.h"
+#include "tools/spate/net.h"
 
 enum cp_hash { CP_HASH_ANY, CP_HASH_GMAC, CP_HASH_SHA256 };
 enum cp_profile { CP_PROFILE_AUTO, CP_PROFILE_LAN, CP_PROFILE_WAN };
@@ -17,6 +18,7 @@ struct cp_options {
     bool is_push; /* to the server; else from it */
     char host[256];
     uint16_t port;
+    char server[NET_NAME_SIZE]; /* host and port, for messages */
     const char **sources; /* local paths, or paths of the server; freed by cp_options_deinit() */
     uint32_t source_count;
     const char *target; /* a local folder, or a folder of the server, "" is its root */

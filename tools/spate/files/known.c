@@ -49,39 +49,35 @@ static int add(const char *path, const char *text, size_t size, const char *name
     return e;
 }
 
-static int check(const char *path, const char *host, uint16_t port, const char *fingerprint,
-                 bool adds, enum known *ret)
+static int check(const char *path, const char *server, const char *fingerprint, bool adds,
+                 enum known *ret)
 {
-    char name[300];
     char *text = NULL;
     size_t size = 0;
-    (void)snprintf(name, sizeof(name), "%s:%u", host, port);
     int e = secret_file_read(path, KNOWN_FILE_MAX, &text, &size);
     if (e != 0 && e != -ENOENT)
         return e;
-    const char *found = text != NULL ? find(text, name) : NULL;
+    const char *found = text != NULL ? find(text, server) : NULL;
     enum known known = KNOWN_NEW;
     e = 0;
     if (found != NULL)
         known = strncmp(found, fingerprint, FINGERPRINT_SIZE - 1) == 0 ? KNOWN_SAME : KNOWN_OTHER;
     else if (adds)
-        e = add(path, text != NULL ? text : "", size, name, fingerprint);
+        e = add(path, text != NULL ? text : "", size, server, fingerprint);
     secret_free(text, size);
     if (e == 0)
         *ret = known;
     return e;
 }
 
-int known_check(const char *path, const char *host, uint16_t port, const char *fingerprint,
-                enum known *ret)
+int known_check(const char *path, const char *server, const char *fingerprint, enum known *ret)
 {
-    return check(path, host, port, fingerprint, true, ret);
+    return check(path, server, fingerprint, true, ret);
 }
 
-int known_look(const char *path, const char *host, uint16_t port, const char *fingerprint,
-               enum known *ret)
+int known_look(const char *path, const char *server, const char *fingerprint, enum known *ret)
 {
-    return check(path, host, port, fingerprint, false, ret);
+    return check(path, server, fingerprint, false, ret);
 }
 
 int known_default_path(char *ret, size_t size)

@@ -3,15 +3,13 @@
 #define SPATE_FILES_TRUST_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /* Whether a server is the one that was met before, for commands that keep fingerprints. */
 struct trust {
     const char *command; /* its name, for messages */
     const char *known;   /* the file of fingerprints */
     bool is_strict;      /* a server that is not in the file is refused */
-    const char *host;
-    uint16_t port;
+    const char *server;  /* HOST:PORT; an IPv6 address is in brackets */
 };
 
 /* Looks a fingerprint up, and keeps it if the server is new and is_strict is not set.  Returns

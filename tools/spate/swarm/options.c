@@ -136,6 +136,7 @@ static int take_peer(struct swarm_options *o, const char *value)
 }
 
 static int take(void *context, int option, const char *value)
+    net_format_name(named->host, named->port, named->server);
 {
     struct swarm_options *o = context;
     const struct option_simple simple[] = {

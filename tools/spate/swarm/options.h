@@ -15,6 +15,7 @@ enum swarm_mode { SWARM_MAKE, SWARM_SEED, SWARM_FETCH };
 struct swarm_named {
     char host[SWARM_HOST_SIZE];
     uint16_t port;
+    char server[NET_NAME_SIZE]; /* both, for messages */
 };
 
 struct swarm_options {

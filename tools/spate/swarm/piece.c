@@ -315,8 +315,8 @@ static void on_bad(struct swarm *swarm, uint32_t slot)
         return;
     swarm->peers_banned++;
     if (peer->target != NULL)
-        swarm_say(swarm, "%s:%u has sent a piece with another hash: it is asked for nothing more",
-                  peer->target->named->host, peer->target->named->port);
+        swarm_say(swarm, "%s has sent a piece with another hash: it is asked for nothing more",
+                  peer->target->named->server);
     if (peer->target != NULL)
         peer->target->is_given_up = true;
     swarm_peer_close(peer, SWARM_CORRUPT);

@@ -32,8 +32,7 @@ static void on_verify(const struct spate_ask *ask, void *user)
             .command = "swarm",
             .known = target->swarm->known,
             .is_strict = o->is_strict,
-            .host = target->named->host,
-            .port = target->named->port,
+            .server = target->named->server,
         };
         known_fingerprint(ask->chain[0].data, ask->chain[0].size, fingerprint);
         alert = trust_check(&trust, fingerprint) ? 0 : ALERT_UNKNOWN;
@@ -80,7 +79,7 @@ bool swarm_targets_init(struct swarm *swarm)
         const char *wrong =
             net_resolve(target->named->host, target->named->port, &target->addresses);
         if (wrong != NULL)
-            swarm_say(swarm, "%s:%u: %s", target->named->host, target->named->port, wrong);
+            swarm_say(swarm, "%s: %s", target->named->server, wrong);
         if (wrong != NULL || !create_tls(target))
             return false;
     }
@@ -135,7 +134,7 @@ void swarm_target_closed(struct swarm_target *target, const struct spate_close *
     if (target->is_refused || code == SWARM_OTHER_CONTENT || code == SWARM_NO_TOKEN ||
         code == SWARM_BAD_MESSAGE || code == SWARM_CORRUPT) {
         if (!target->is_given_up && !target->is_refused)
-            swarm_say(swarm, "%s:%u: closed %s: %s", target->named->host, target->named->port,
+            swarm_say(swarm, "%s: closed %s: %s", target->named->server,
                       close->is_local ? "here" : "by the peer", swarm_code_text(code));
         target->is_given_up = true;
         return;
