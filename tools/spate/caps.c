@@ -120,10 +120,10 @@ int caps_run(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         puts("usage: spate caps [--json]\n"
              "\n"
-             "Prints what this kernel, this machine and this build can do, found out by trying: "
-             "the\n"
-             "ring, the offloads of UDP (GSO, GRO), steering of datagrams to shards, time stamps,\n"
-             "times of departure, and what OpenSSL has.  Then what an engine would choose.");
+             "Prints what this kernel, this machine and this build can do, found out by\n"
+             "trying: the ring, the offloads of UDP (GSO, GRO), steering of datagrams to\n"
+             "shards, time stamps, times of departure, and what OpenSSL has.  Then what an\n"
+             "engine would choose.");
         return EXIT_SUCCESS;
     }
     if (argc > 1 && !is_json)

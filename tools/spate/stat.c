@@ -28,20 +28,21 @@ enum { INTERVAL_MS = 1000 };
 static const char usage_text[] =
     "usage: spate stat FILE|FOLDER|PID [OPTIONS]\n"
     "\n"
-    "Shows the counters of an engine: rates, queues, stages, connections; anew every second.  A\n"
-    "program has such a file if SPATE_STAT_DIR names a folder when it starts, for example\n"
-    "\"SPATE_STAT_DIR=/dev/shm spate serve ...\", or if its configuration has stat_file.\n"
+    "Shows the counters of an engine: rates, queues, stages, connections; anew every\n"
+    "second.  A program has such a file if SPATE_STAT_DIR names a folder when it\n"
+    "starts, for example \"SPATE_STAT_DIR=/dev/shm spate serve ...\", or if its\n"
+    "configuration has stat_file.\n"
     "\n"
     "  --once               one screen, and no more\n"
     "  --interval MS        between two screens, 100 to 60000 (default: 1000)\n"
-    "  --json               all counters and histograms since the start, as JSON, once\n"
+    "  --json               all counters and histograms since the start, as JSON,\n"
+    "                       once\n"
     "  --prometheus         the same in Prometheus' exposition format, once\n"
     "  --listen ADDR:PORT   serves that by HTTP at /metrics, until SIGINT\n"
     "\n"
-    "Of a folder the engine that started last is shown.  An engine that starts again with the "
-    "same\n"
-    "stat_file, or in that folder, is followed.  Scrapers of one that has ended or died get\n"
-    "spate_up 0 and no counters.\n";
+    "Of a folder the engine that started last is shown.  An engine that starts again\n"
+    "with the same stat_file, or in that folder, is followed.  Scrapers of one that\n"
+    "has ended or died get spate_up 0 and no counters.\n";
 
 enum what { WHAT_LIVE, WHAT_ONCE, WHAT_JSON, WHAT_PROMETHEUS, WHAT_LISTEN };
 

@@ -20,42 +20,47 @@ enum { PORT_DEFAULT = 4433, TIMEOUT_S_DEFAULT = 30 };
 
 #define COMMON_USAGE \
     "  --port N            the server's port (default: 4433)\n" \
-    "  --ca FILE           trusts servers with a certificate of these CAs, PEM.  Without it the\n" \
-    "                      fingerprint of the server is kept at the first use, and must be the\n" \
-    "                      same ever after\n" \
-    "  --name NAME         the server name in its certificate, with --ca (default: HOST)\n" \
-    "  --known FILE        where fingerprints are kept (default: spate/known_servers in\n" \
-    "                      XDG_STATE_HOME or ~/.local/state)\n" \
+    "  --ca FILE           trusts servers with a certificate of these CAs, PEM.\n" \
+    "                      Without it the fingerprint of the server is kept at the\n" \
+    "                      first use, and must be the same ever after\n" \
+    "  --name NAME         the server name in its certificate, with --ca (default:\n" \
+    "                      HOST)\n" \
+    "  --known FILE        where fingerprints are kept (default: spate/known_servers\n" \
+    "                      in XDG_STATE_HOME or ~/.local/state)\n" \
     "  --strict            refuses servers whose fingerprint is not kept yet\n" \
     "  --fingerprint F     the server's, sha256:HEX\n" \
-    "  --token FILE        a secret that the server has too, in the first line of FILE: each\n" \
-    "                      proves it to the other\n" \
-    "  --tickets FILE      keeps what servers give for later connections in FILE, and uses it:\n" \
-    "                      resumes sessions, and asks for files by 0-RTT.  FILE is secret\n" \
-    "  --profile P         lan or wan: how many streams to begin with (default: by the round\n" \
-    "                      trip)\n" \
-    "  --hash H            gmac or sha256: what shows that files are written as they were read\n" \
-    "                      (default: gmac, or sha256 where the server is older)\n" \
-    "  --streams N         streams at a time, 1 to 16 (default: as the bandwidth asks for)\n" \
+    "  --token FILE        a secret that the server has too, in the first line of\n" \
+    "                      FILE: each proves it to the other\n" \
+    "  --tickets FILE      keeps what servers give for later connections in FILE,\n" \
+    "                      and uses it: resumes sessions, and asks for files by\n" \
+    "                      0-RTT.  FILE is secret\n" \
+    "  --profile P         lan or wan: how many streams to begin with (default: by\n" \
+    "                      the round trip)\n" \
+    "  --hash H            gmac or sha256: what shows that files are written as they\n" \
+    "                      were read (default: gmac, or sha256 where the server is\n" \
+    "                      older)\n" \
+    "  --streams N         streams at a time, 1 to 16 (default: as the bandwidth\n" \
+    "                      asks for)\n" \
     "  --memory BYTES      for what is read ahead, such as 64Mi (default: 128Mi)\n" \
     "  --timeout SECONDS   gives up if nothing comes for so long (default: 30)\n" \
     "  --json              prints figures of the transfer on stdout\n" \
-    "  --quiet             shows no progress; there is none without a terminal either\n" \
+    "  --quiet             shows no progress; there is none without a terminal\n" \
+    "                      either\n" \
     "\n" \
-    "HOST is a name, an IPv4 address or an IPv6 address in brackets; PATH is below the server's\n" \
-    "folder.  A file has its final name once it is whole.  A large file that was interrupted is\n" \
-    "continued by the same command.\n" \
+    "HOST is a name, an IPv4 address or an IPv6 address in brackets; PATH is below\n" \
+    "the server's folder.  A file has its final name once it is whole.  A large file\n" \
+    "that was interrupted is continued by the same command.\n" \
     "\n" \
-    "Exits with 0 if all is there, 1 if something is missing, 2 for a wrong command line, and\n" \
-    "130 after SIGINT or SIGTERM.\n"
+    "Exits with 0 if all is there, 1 if something is missing, 2 for a wrong command\n" \
+    "line, and 130 after SIGINT or SIGTERM.\n"
 
 static const char cp_usage[] =
     "usage: spate cp [OPTIONS] FILE... HOST:PATH\n"
     "       spate cp [OPTIONS] HOST:PATH... DIR\n"
     "\n"
-    "Copies files to or from \"spate serve --cp\", with permissions, times, holes and verified\n"
-    "digests.  The last argument is a folder, which is made if it does not exist.  Symbolic links\n"
-    "are copied as such.\n"
+    "Copies files to or from \"spate serve --cp\", with permissions, times, holes and\n"
+    "verified digests.  The last argument is a folder, which is made if it does not\n"
+    "exist.  Symbolic links are copied as such.\n"
     "\n"
     "  -r, --recursive     copies folders with all that is in them\n" COMMON_USAGE;
 
@@ -63,7 +68,8 @@ static const char sync_usage[] =
     "usage: spate sync [OPTIONS] DIR HOST:PATH\n"
     "       spate sync [OPTIONS] HOST:PATH DIR\n"
     "\n"
-    "Makes the second folder like the first one: copies files whose size or time differs.\n"
+    "Makes the second folder like the first one: copies files whose size or time\n"
+    "differs.\n"
     "\n"
     "  --delete            removes what the first folder does not have\n" COMMON_USAGE;
 
