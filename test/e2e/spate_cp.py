@@ -302,9 +302,9 @@ class Refused(Case):
         table = [
             ([], 'a source and a target are needed'),
             ([file], 'a source and a target are needed'),
-            ([file, 'dir'], 'this is not HOST:PATH'),
+            ([file, 'dir'], 'one side must be HOST:PATH'),
             ([file, 'h:a', 'h:b'], 'one side must be local'),
-            (['h:a', file, 'dir'], 'this is not HOST:PATH'),
+            (['h:a', file, 'dir'], 'one side must be HOST:PATH'),
             (['h:a', 'g:b', 'dir'], 'must be on one server'),
             (['h:', 'dir'], 'a folder needs -r'),
             (['--port', '0', file, 'h:'], '--port must be'),

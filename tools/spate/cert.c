@@ -19,6 +19,8 @@ enum { NAMES_MAX = 64, DAYS_MAX = 36500 };
 static const char usage_text[] =
     "usage: spate cert --out-cert FILE --out-key FILE [OPTIONS]\n"
     "\n"
+    "Makes a self-signed certificate and its key.\n"
+    "\n"
     "  --out-cert FILE   where to write the certificate, PEM (required)\n"
     "  --out-key FILE    where to write its key, PEM (required)\n"
     "  --name NAME       a DNS name or IP address it is for; may be repeated\n"
@@ -86,6 +88,15 @@ static int take(void *context, int option, const char *value)
     }
 }
 
+/* Devices may get both: nothing is lost there that was not meant to be. */
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat of_a, of_b;
+    if (stat(a, &of_a) != 0 || stat(b, &of_b) != 0)
+        return strcmp(a, b) == 0;
+    return S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
 /* Returns true, or false and the exit status, after one line on stderr or the help text. */
 static bool parse_cert(int argc, char **argv, struct cert_options *ret, int *ret_status)
 {
@@ -107,6 +118,9 @@ static bool parse_cert(int argc, char **argv, struct cert_options *ret, int *ret
         *ret_status = message_usage("cert", "--out-cert is missing", NULL);
     else if (ret->out_key == NULL)
         *ret_status = message_usage("cert", "--out-key is missing", NULL);
+    else if (is_same_file(ret->out_cert, ret->out_key))
+        *ret_status =
+            message_usage("cert", "--out-cert and --out-key must be two files, not", ret->out_cert);
     ret->self_signed.names = ret->names;
     return *ret_status == 0;
 }

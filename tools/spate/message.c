@@ -28,6 +28,8 @@ void message(const char *command, const char *format, ...)
 
 int message_usage(const char *command, const char *what, const char *value)
 {
+    if (value != NULL && value[0] == 0)
+        value = "''";
     message(command, "%s%s%s (see \"spate %s%shelp\")", what, value != NULL ? " " : "",
             value != NULL ? value : "", command, command[0] != 0 ? " --" : "");
     return EXIT_USAGE;

@@ -4,9 +4,30 @@
 /* The loop over the options of a command, and options that several commands have. */
 
 #include <stdio.h>
+#include <string.h>
 
+#include "tools/spate/commands.h"
 #include "tools/spate/message.h"
 #include "tools/spate/number.h"
+
+/* Says what is wrong with an option that getopt_long() has refused.  Returns the exit status. */
+static int refuse(const struct options_spec *spec, const char *word)
+{
+    size_t size = strncmp(word, "--", 2) == 0 ? strcspn(word + 2, "=") : 0;
+    uint32_t count = 0;
+    for (const struct option *o = spec->longs; size > 0 && o->name != NULL; o++) {
+        if (strncmp(o->name, word + 2, size) != 0)
+            continue;
+        if (optopt != 0 && o->val == optopt && word[2 + size] == '=')
+            return message_usage(spec->command, "this option takes no value:", word);
+        count++;
+    }
+    if (optopt != 0) { /* `word` may be the one before: others may follow in the same word */
+        const char letter[] = {'-', (char)optopt, 0};
+        return message_usage(spec->command, "unknown option", letter);
+    }
+    return message_usage(spec->command, count > 1 ? "ambiguous option" : "unknown option", word);
+}
 
 bool options_parse(const struct options_spec *spec, int argc, char **argv, int *ret_status)
 {
@@ -15,7 +36,7 @@ bool options_parse(const struct options_spec *spec, int argc, char **argv, int *
     opterr = 0;
     while (*ret_status == 0 &&
            (option = getopt_long(argc, argv, spec->short_options, spec->longs, NULL)) != -1) {
-        if (option == 'h') {
+        if (option == 'h' || (option == '?' && optopt == 'h')) {
             fputs(spec->usage, stdout);
             return false;
         }
@@ -23,7 +44,7 @@ bool options_parse(const struct options_spec *spec, int argc, char **argv, int *
             *ret_status =
                 message_usage(spec->command, "a value is missing after", argv[optind - 1]);
         else if (option == '?')
-            *ret_status = message_usage(spec->command, "unknown option", argv[optind - 1]);
+            *ret_status = refuse(spec, argv[optind - 1]);
         else
             *ret_status = spec->take(spec->context, option, optarg);
     }
@@ -43,6 +64,16 @@ bool options_take_simple(const struct option_simple *simple, size_t count, int o
         return true;
     }
     return false;
+}
+
+int options_take_address(const char *command, const char *option, const char *value,
+                         struct net_address *ret)
+{
+    const char *wrong = net_parse(value, ret);
+    if (wrong == NULL)
+        return 0;
+    message(command, "%s %s: %s", option, value, wrong);
+    return EXIT_USAGE;
 }
 
 int options_take_versions(const char *command, const char *value, enum spate_versions *ret)

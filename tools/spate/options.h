@@ -9,11 +9,13 @@
 
 #include <spate/config.h>
 
+#include "tools/spate/net.h"
+
 /* The options of one command. */
 struct options_spec {
-    const char *command;        /* its name, for messages */
-    const char *usage;          /* the help text */
-    const char *short_options;  /* as getopt takes them; begins with ':' */
+    const char *command;       /* its name, for messages */
+    const char *usage;         /* the help text */
+    const char *short_options; /* as getopt takes them; begins with ':'.  -h is --help everywhere */
     const struct option *longs; /* "help" has 'h'; ends with zeros */
     int (*take)(void *context, int option, const char *value);
     void *context;
@@ -34,6 +36,11 @@ struct option_simple {
 /* Takes an option that is among `count` simple ones.  Returns false if it is not. */
 bool options_take_simple(const struct option_simple *simple, size_t count, int option,
                          const char *value);
+
+/* Reads the value of an option that is an ADDR:PORT.  Returns 0, or the exit status after one line
+ * on stderr. */
+int options_take_address(const char *command, const char *option, const char *value,
+                         struct net_address *ret);
 
 /* Read the values of --quic and --cipher.  Return 0, or the exit status after one line on stderr.
  */

@@ -132,13 +132,9 @@ static int add_address(const char *option, const char *text, struct net_address 
         message("serve", "%s: at most %u addresses, one too many is %s", option, count_max, text);
         return EXIT_USAGE;
     }
-    const char *wrong = net_parse(text, &all[*count]);
-    if (wrong != NULL) {
-        message("serve", "%s %s: %s", option, text, wrong);
-        return EXIT_USAGE;
-    }
-    (*count)++;
-    return 0;
+    int status = options_take_address("serve", option, text, &all[*count]);
+    *count += status == 0;
+    return status;
 }
 
 /* Options without a value. */

@@ -72,7 +72,6 @@ static void watch_signals(void)
 static int take(void *context, int option, const char *value)
 {
     struct stat_options *options = context;
-    const char *why;
     switch (option) {
     case 'o':
         options->what = WHAT_ONCE;
@@ -89,11 +88,7 @@ static int take(void *context, int option, const char *value)
         return message_usage("stat", "--interval takes 100 to 60000, not", value);
     default:
         options->what = WHAT_LISTEN;
-        why = net_parse(value, &options->address);
-        if (why == NULL)
-            return 0;
-        message("stat", "--listen %s: %s", value, why);
-        return EXIT_USAGE;
+        return options_take_address("stat", "--listen", value, &options->address);
     }
 }
 

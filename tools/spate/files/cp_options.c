@@ -206,7 +206,8 @@ static int take_sources(struct cp_options *o, char **texts)
         if (is_remote && o->is_push)
             return message_usage(o->command, "one side must be local, but there is also", texts[i]);
         if (!is_remote && !o->is_push)
-            return message_usage(o->command, "this is not HOST:PATH:", texts[i]);
+            return message_usage(o->command,
+                                 "one side must be HOST:PATH, and this is not:", texts[i]);
         o->sources[i] = texts[i];
         int status = is_remote ? take_remote(o, texts[i], &o->sources[i]) : 0;
         if (status != 0)

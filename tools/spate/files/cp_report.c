@@ -73,7 +73,8 @@ void cp_report_failed(struct cp_run *run, const char *path, enum files_status st
 {
     run->files_failed++;
     cp_report_clear(run);
-    message(run->options->command, "%s: %s", path, files_status_text(status));
+    message(run->options->command, "%s: %s%s", path, files_status_text(status),
+            status == FILES_IS_FOLDER && !run->options->is_recursive ? ": use -r" : "");
 }
 
 static double ms_since(const struct cp_run *run, uint64_t ns)

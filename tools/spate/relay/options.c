@@ -138,20 +138,19 @@ static int take_listen(struct relay_options *o, const char *value)
 {
     if (o->listen_count == RELAY_LISTEN_MAX)
         return usage("--listen is given too often:", value);
-    const char *wrong = net_parse(value, &o->listen[o->listen_count]);
-    if (wrong != NULL)
-        return usage(wrong, value);
-    o->listen_count++;
-    return 0;
+    int status = options_take_address("relay", "--listen", value, &o->listen[o->listen_count]);
+    o->listen_count += status == 0;
+    return status;
 }
 
 static int take_target(struct relay_options *o, const char *value, bool is_upstream)
 {
     if (o->target_count == RELAY_TARGETS_MAX)
         return usage("--connect and --upstream are given too often:", value);
-    const char *wrong = net_parse(value, &o->targets[o->target_count].address);
-    if (wrong != NULL)
-        return usage(wrong, value);
+    const char *option = is_upstream ? "--upstream" : "--connect";
+    int status = options_take_address("relay", option, value, &o->targets[o->target_count].address);
+    if (status != 0)
+        return status;
     o->targets[o->target_count].text = value;
     o->targets[o->target_count++].is_upstream = is_upstream;
     return 0;
@@ -177,10 +176,9 @@ static int take_udp(struct relay_options *o, const char *value)
         return usage("--udp takes LOCAL=REMOTE, not", value);
     memcpy(local, value, (size_t)(equals - value));
     local[equals - value] = 0;
-    const char *wrong = net_parse(local, &o->udp_local);
-    if (wrong == NULL)
-        wrong = net_parse(equals + 1, &o->udp_remote);
-    return wrong == NULL ? 0 : usage(wrong, value);
+    status = options_take_address("relay", "--udp", local, &o->udp_local);
+    return status != 0 ? status
+                       : options_take_address("relay", "--udp", equals + 1, &o->udp_remote);
 }
 
 static int take_prefix(struct relay_options *o, const char *value)
@@ -308,7 +306,7 @@ bool relay_options_parse(struct relay_options *ret, int argc, char **argv, int *
 {
     *ret = (struct relay_options){
         .hops = 8, .beat_ns = UINT64_C(200000000), .device_target = RELAY_ALL};
-    const struct options_spec spec = {"relay", usage_text, ":h", long_options, take, ret};
+    const struct options_spec spec = {"relay", usage_text, ":", long_options, take, ret};
     if (!options_parse(&spec, argc, argv, ret_status))
         return false;
     if (optind < argc)

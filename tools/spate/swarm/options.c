@@ -110,11 +110,9 @@ static int take_listen(struct swarm_options *o, const char *value)
 {
     if (o->listen_count == SWARM_LISTEN_MAX)
         return message_usage("swarm", "--listen is given too often:", value);
-    const char *wrong = net_parse(value, &o->listen[o->listen_count]);
-    if (wrong != NULL)
-        return message_usage("swarm", wrong, value);
-    o->listen_count++;
-    return 0;
+    int status = options_take_address("swarm", "--listen", value, &o->listen[o->listen_count]);
+    o->listen_count += status == 0;
+    return status;
 }
 
 /* Reads "HOST:PORT" or "[V6ADDR]:PORT". */
@@ -123,26 +121,27 @@ static int take_peer(struct swarm_options *o, const char *value)
     if (o->peer_count == SWARM_TARGETS_MAX)
         return message_usage("swarm", "--peer is given too often:", value);
     struct swarm_named *named = &o->peers[o->peer_count];
+    const char *host = value;
     const char *colon = strrchr(value, ':');
     uint64_t port;
     size_t size = colon != NULL ? (size_t)(colon - value) : 0;
     if (size > 2 && value[0] == '[' && colon[-1] == ']') {
-        value++;
+        host++;
         size -= 2;
     } else if (size > 0 && memchr(value, ':', size) != NULL) {
         size = 0; /* IPv6 without brackets */
     }
     if (size == 0 || size >= sizeof(named->host) || !number_parse(colon + 1, 1, UINT16_MAX, &port))
         return message_usage("swarm", "--peer takes HOST:PORT, not", value);
-    memcpy(named->host, value, size);
+    memcpy(named->host, host, size);
     named->host[size] = 0;
     named->port = (uint16_t)port;
+    net_format_name(named->host, named->port, named->server);
     o->peer_count++;
     return 0;
 }
 
 static int take(void *context, int option, const char *value)
-    net_format_name(named->host, named->port, named->server);
 {
     struct swarm_options *o = context;
     const struct option_simple simple[] = {
