@@ -147,6 +147,12 @@ class Mistakes(unittest.TestCase):
         self.expect(1, '/no/such/folder/key: No such file or directory', 'cert', '--out-cert',
                     '/dev/null', '--out-key', '/no/such/folder/key')
 
+    def test_an_ipv6_address_has_brackets(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.expect(1, '[::1]:1: ', 'get', '--insecure', '-o', folder, 'https://[::1]:1/x')
+            self.expect(1, '[::1]:1: ', 'cp', '--known', f'{folder}/known', '--port', '1',
+                        '[::1]:x', folder)
+
     def test_a_bad_name_is_named(self):
         self.expect(1, "'a b' is neither a DNS name nor an IP address", 'cert', '--out-cert',
                     '/dev/null', '--out-key', '/dev/null', '--name', 'a b')
@@ -161,15 +167,37 @@ class Rest(unittest.TestCase):
         commands = re.findall(r'^  spate (\w+)', run('--help').stdout, re.MULTILINE)
         self.assertGreater(len(commands), 10)
         for command in commands:
-    def test_an_ipv6_address_has_brackets(self):
-        with tempfile.TemporaryDirectory() as folder:
-            self.expect(1, '[::1]:1: ', 'get', '--insecure', '-o', folder, 'https://[::1]:1/x')
-            self.expect(1, '[::1]:1: ', 'cp', '--known', f'{folder}/known', '--port', '1',
-                        '[::1]:x', folder)
-
             said = run(command, '--help').stdout
             self.assertTrue(said.startswith('usage: spate '), f'{command}: {said}')
             self.assertEqual(run('help', command).stdout, said)
+            self.assertEqual(run(command, '-h').stdout, said)
+            self.assertLess(max(map(len, said.splitlines())), 80, command)
+        self.assertEqual(run('-h').stdout, run('--help').stdout)
+        self.assertEqual(run('help', '-h').stdout, run('help', '--help').stdout)
+
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        for words in (['--help'], ['version'], ['caps'], ['caps', '--help'], ['cp', '--help']):
+            with open('/dev/full', 'w') as full:
+                done = subprocess.run([SPATE, *words], stdout=full, stderr=subprocess.PIPE,
+                                      text=True, timeout=60)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertRegex(done.stderr, r'^spate \S+: cannot write to stdout.*\n$')
+
+    def test_files_do_not_get_the_numbers_of_closed_streams(self):
+        """What is printed would go into a file of ours."""
+        with tempfile.TemporaryDirectory() as folder:
+            with subprocess.Popen(['sh', '-c', 'exec "$@" <&- 2>&-', 'sh', SPATE, 'serve',
+                                   '--listen', '127.0.0.1:0', '--root', folder],
+                                  stdout=subprocess.PIPE, text=True) as server:
+                self.assertIn('listening at', server.stdout.readline())
+                for number in 0, 2:
+                    self.assertEqual(os.readlink(f'/proc/{server.pid}/fd/{number}'), '/dev/null')
+                server.terminate()
+            self.assertEqual(server.returncode, 0)
+        done = subprocess.run(['sh', '-c', 'exec "$@" >&-', 'sh', SPATE, 'version'],
+                              stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, 'spate version: cannot write to stdout: Bad file descriptor\n'))
 
     def test_help_for_what_is_no_command(self):
         for words in (('help', 'nonsense'), ('help', 'cp', 'sync')):

@@ -2,7 +2,10 @@
 #ifndef SPATE_COMMANDS_H
 #define SPATE_COMMANDS_H
 
-/* The commands of the program.  Each gets its own name as argv[0], and returns the exit status. */
+#include <stdbool.h>
+
+/* The commands of the program.  Each gets its own name as argv[0], and returns the exit status.
+ * Output that could not be written to stdout is a failure that main() reports. */
 
 enum {
     EXIT_USAGE = 2,         /* the command line is wrong */
@@ -19,5 +22,8 @@ int relay_run(int argc, char **argv);
 int swarm_run(int argc, char **argv);
 int stat_run(int argc, char **argv);
 int hist_run(int argc, char **argv);
+
+/* Returns whether a word of the command line asks for help. */
+bool commands_is_help(const char *word);
 
 #endif

@@ -22,8 +22,8 @@ enum { TAGS_MAX = 64 };
 static const char usage_text[] =
     "usage: spate hist print|merge|compare|draw FILE... [OPTIONS]\n"
     "\n"
-    "A FILE is a log of HdrHistogram, or a file of counters (\"spate stat --help\"), whose\n"
-    "histograms have their names as tags.  Histograms of one tag are added.\n"
+    "A FILE is a log of HdrHistogram, or a file of counters (\"spate stat --help\"),\n"
+    "whose histograms have their names as tags.  Histograms of one tag are added.\n"
     "\n"
     "  print          percentiles of each tag\n"
     "  merge          all files as one log\n"
@@ -288,8 +288,11 @@ static int write_out(const char *verb, const struct set *set, struct set *other,
     else
         draw(set, options->divisor, out);
     bool is_failed = fflush(out) != 0 || ferror(out);
-    if (out != stdout)
-        is_failed = fclose(out) != 0 || is_failed;
+    if (out == stdout) /* main() looks at it */
+        return status;
+    is_failed = fclose(out) != 0 || is_failed;
+    if (is_failed)
+        message("hist", "cannot write %s", options->output);
     return is_failed ? EXIT_FAILURE : status;
 }
 
