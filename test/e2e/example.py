@@ -56,6 +56,12 @@ class Example(Processes):
             _, said = server.communicate(timeout=HANG_S)
             self.assertEqual((server.returncode, said), (0, ''))
 
+    def test_a_stream_that_a_client_gives_up_ends(self):
+        _, port = self.serve()
+        done = subprocess.run([CLIENT, port, self.cert, 'reset'], capture_output=True, text=True,
+                              timeout=HANG_S, check=False)
+        self.assertIn('the stream was reset', done.stdout + done.stderr)
+
     def test_a_quiet_server_sleeps(self):
         server, port = self.serve()
         subprocess.run([CLIENT, port, self.cert], timeout=HANG_S, check=True,

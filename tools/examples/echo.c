@@ -80,6 +80,8 @@ static void handle(struct echo *echo, struct spate_event *event)
         struct spate_slice *kept = (struct spate_slice *)(uintptr_t)event->u.sent.tag;
         spate_slice_release(shard, kept);
         free(kept);
+    } else if (event->kind == SPATE_EVENT_STREAM_RESET) { /* the client gives up: so do we */
+        (void)spate_stream_reset(event->conn, event->stream_id, 1);
     } else if (event->kind == SPATE_EVENT_SHUTDOWN) {
         echo->has_ended = true;
     }

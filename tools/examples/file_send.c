@@ -60,6 +60,7 @@ static void send_some(struct sender *sender, struct spate_conn *conn)
                 (void)munmap(file.data, file.size);
         }
         (void)spate_stream_reset(conn, id, 1);
+        (void)spate_stream_stop(conn, id, 1);
     }
 }
 

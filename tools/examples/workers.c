@@ -61,6 +61,8 @@ static bool handle(struct spate_channel *channel, const struct spate_result *res
         free(kept);
     } else if (result->event.kind == SPATE_EVENT_STREAM_DATA) {
         answer(channel, result);
+    } else if (result->event.kind == SPATE_EVENT_STREAM_RESET) { /* the client gives up: so do we */
+        (void)spate_channel_stream_reset(channel, result->conn_id, result->event.stream_id, 1, 0);
     }
     return result->event.kind != SPATE_EVENT_SHUTDOWN;
 }

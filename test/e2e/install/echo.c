@@ -4,7 +4,9 @@
  * with 0 if the greeting came back.
  *
  *     echo               the server is in this process too
- *     echo PORT CA-FILE  the server is another program, and may still be starting */
+ *     echo PORT CA-FILE  the server is another program, and may still be starting
+ *     echo PORT CA-FILE reset
+ *                        gives its stream up: the server should give up its side too */
 #include <spate/spate.h>
 
 #include <arpa/inet.h>
@@ -21,6 +23,7 @@ struct party {
     char heard[sizeof(greeting)];
     size_t heard_size;
     bool said;
+    bool gives_up;
     bool closed;
     bool refused; /* nobody listens there (yet) */
 };
@@ -66,7 +69,10 @@ static void handle(struct spate_event *event, struct spate_shard *shard)
             break;
         if (spate_stream_open(event->conn, false, &stream_id) != 0)
             exit(4);
-        say(party, event->conn, stream_id, greeting);
+        if (party->gives_up)
+            spate_stream_reset(event->conn, stream_id, 1);
+        else
+            say(party, event->conn, stream_id, greeting);
         break;
     case SPATE_EVENT_STREAM_DATA:
         hear(party, event, shard);
@@ -170,7 +176,7 @@ static struct sockaddr_in loopback(uint16_t port)
 static void greet_in_one_process(struct spate_shard *shard, struct party *client)
 {
     struct spate_error error = {""};
-    struct party server = {"server", "", 0, false, false, false};
+    struct party server = {"server", "", 0, false, false, false, false};
     struct spate_tls *server_tls;
     struct spate_tls *client_tls;
     make_tls(&server_tls, &client_tls);
@@ -208,10 +214,10 @@ static void greet_a_server(struct spate_shard *shard, struct party *client, uint
 
 int main(int argc, char **argv)
 {
-    struct party client = {"client", "", 0, false, false, false};
+    struct party client = {"client", "", 0, false, argc == 4, false, false};
     struct spate_engine *engine = make_engine();
     struct spate_shard *shard = spate_engine_shard(engine, 0);
-    if (argc == 3)
+    if (argc >= 3)
         greet_a_server(shard, &client, (uint16_t)atoi(argv[1]), argv[2]);
     else
         greet_in_one_process(shard, &client);

@@ -39,6 +39,8 @@ static void handle(struct spate_shard *shard, struct spate_event *e)
         struct spate_slice *kept = (struct spate_slice *)(uintptr_t)e->u.sent.tag;
         spate_slice_release(shard, kept);
         free(kept);
+    } else if (e->kind == SPATE_EVENT_STREAM_RESET) { /* the client gives up: so do we */
+        spate_stream_reset(e->conn, e->stream_id, 1);
     }
 }
 

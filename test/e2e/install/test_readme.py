@@ -164,9 +164,9 @@ def a_certificate_is_made(world, _):
     assert (world.user / 'cert.pem').is_file() and (world.user / 'key.pem').is_file()
 
 
-def run_client(world, result=0):
+def run_client(world, result=0, *words):
     """Greets the server; returns what the client printed."""
-    done = subprocess.run(['timeout', '20', world.work / 'client', str(PORT), 'cert.pem'],
+    done = subprocess.run(['timeout', '20', world.work / 'client', str(PORT), 'cert.pem', *words],
                           cwd=world.user, env={'PATH': PATH}, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == result, f'{done.returncode}: {done.stdout}'
@@ -185,6 +185,8 @@ def check_server(world, line, is_shared):
         try:
             shown = run_client(world)
             assert 'good morning' in shown, shown
+            shown = run_client(world, 6, 'reset')
+            assert 'the stream was reset' in shown, shown
             assert server.poll() is None, 'the server did not stay'
         finally:
             server.send_signal(signal.SIGTERM)
