@@ -72,7 +72,8 @@ class Example(Processes):
         self.assertLessEqual(cpu_s(server.pid) - before, QUIET_CPU_S)
 
     def test_mistakes_are_told(self):
-        for words in ([], [self.cert, '/missing', '0']):
+        for words in ([], [self.cert, '/missing', '0'], [self.cert, self.key, '99999'],
+                      [self.cert, self.key, '-1'], [self.cert, self.key, 'x']):
             done = subprocess.run([EXAMPLE, *words], capture_output=True, text=True,
                                   timeout=HANG_S, check=False)
             self.assertEqual(done.returncode, 1)

@@ -81,7 +81,8 @@ class Datagrams(Pair):
 
     def test_mistakes_are_told(self):
         self.check_mistakes(DATAGRAM_SERVER, [], [self.cert, '/missing', '0'])
-        self.check_mistakes(DATAGRAM_CLIENT, [], ['4433', '/missing', '1'])
+        self.check_mistakes(DATAGRAM_CLIENT, [], ['4433', '/missing', '1'],
+                            ['4433', self.cert, '-1'], ['99999', self.cert, '1'])
 
 
 class Files(Pair):
@@ -150,7 +151,8 @@ class Files(Pair):
     def test_mistakes_are_told(self):
         self.check_mistakes(FILE_RECEIVE, [], [self.cert, '/missing', '0', str(self.target)],
                             [self.cert, self.key, '0', '/missing'])
-        self.check_mistakes(FILE_SEND, [], ['4433', '/missing', '1'])
+        self.check_mistakes(FILE_SEND, [], ['4433', '/missing', '1'], ['x', self.cert, '1'],
+                            ['1', self.cert, '1'])
 
 
 @unittest.skipUnless(GREET, 'this build has no C++')
@@ -164,7 +166,8 @@ class Cpp(Pair):
         self.end_in_order(server)
 
     def test_mistakes_are_told(self):
-        self.check_mistakes(GREET[0], [], ['4433', '/missing', 'word'])
+        self.check_mistakes(GREET[0], [], ['4433', '/missing', 'word'], ['-1', self.cert, 'word'],
+                            ['1', self.cert, 'word'])
 
 
 if __name__ == '__main__':

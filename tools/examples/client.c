@@ -3,8 +3,9 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "tools/examples/number.h"
 
 int client_failed(const char *call, int result, const struct spate_error *error)
 {
@@ -12,13 +13,17 @@ int client_failed(const char *call, int result, const struct spate_error *error)
     return 1;
 }
 
-struct sockaddr_in client_localhost(const char *port)
+int client_localhost(const char *port, struct sockaddr_in *ret)
 {
-    return (struct sockaddr_in){
+    uint16_t number;
+    if (!number_read_port(port, &number))
+        return 1;
+    *ret = (struct sockaddr_in){
         .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)atoi(port)),
+        .sin_port = htons(number),
         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
     };
+    return 0;
 }
 
 int client_create(struct client *client, const struct spate_config *config, const char *alpn,
@@ -54,9 +59,11 @@ int client_connect(struct client *client, const struct sockaddr_in *address, voi
 int client_open(struct client *client, const struct spate_config *config, const char *port,
                 const char *ca_file)
 {
-    const struct sockaddr_in address = client_localhost(port);
+    struct sockaddr_in address;
     struct spate_conn *conn; /* events name it */
     int result = client_create(client, config, "echo", ca_file);
+    if (result == 0)
+        result = client_localhost(port, &address);
     return result == 0 ? client_connect(client, &address, NULL, &conn) : result;
 }
 

@@ -22,7 +22,7 @@ int client_create(struct client *client, const struct spate_config *config, cons
 int client_connect(struct client *client, const struct sockaddr_in *address, void *user,
                    struct spate_conn **ret);
 
-/* Does both for an echo server at 127.0.0.1. */
+/* Does both for an echo server at 127.0.0.1; client_close() is due in any case. */
 int client_open(struct client *client, const struct spate_config *config, const char *port,
                 const char *ca_file);
 void client_close(struct client *client);
@@ -30,8 +30,8 @@ void client_close(struct client *client);
 /* Runs a turn.  Returns 0, or 1 after it has said what has failed: no turn follows. */
 int client_turn(struct client *client, uint64_t wait_ns);
 
-/* Returns a port of 127.0.0.1. */
-struct sockaddr_in client_localhost(const char *port);
+/* Reads a port of 127.0.0.1.  Returns 0, or 1 after it has said why not. */
+int client_localhost(const char *port, struct sockaddr_in *ret);
 
 /* Says why a call has failed.  Returns 1. */
 int client_failed(const char *call, int result, const struct spate_error *error);

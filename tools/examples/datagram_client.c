@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tools/examples/client.h"
+#include "tools/examples/number.h"
 
 #define EVERY_NS UINT64_C(1000000)
 #define LAST_NS  UINT64_C(1000000000) /* the longest wait for the last answers */
@@ -97,7 +98,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s PORT CA-FILE COUNT\n", argv[0]);
         return 1;
     }
-    pings.wanted = strtoull(argv[3], NULL, 10);
+    if (!number_read(argv[3], UINT32_MAX, &pings.wanted))
+        return 1;
     spate_histogram_init(&pings.trips_ns);
     spate_config_init(&config);
     config.message_frame_size_max = 65535;

@@ -51,15 +51,11 @@ int main(int argc, char **argv)
     struct spate_config config;
     struct spate_event events[64];
     struct echo echo;
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s CERT-FILE KEY-FILE PORT\n", argv[0]);
-        return 1;
-    }
     spate_config_init(&config);
     config.message_frame_size_max = 65535; /* without it no peer may send one */
-    int result = echo_create_with(&echo, &config, argv[1], argv[2]);
+    int result = echo_create(&echo, &config, argc, argv);
     if (result == 0)
-        result = echo_listen(&echo, (uint16_t)atoi(argv[3]));
+        result = echo_listen(&echo, echo.port);
     shard = echo.shard;
     if (result == 0) {
         (void)sigaction(SIGINT, &ends, NULL);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/examples/number.h"
+
 int echo_listen(struct echo *echo, uint16_t port)
 {
     struct spate_error error = {""};
@@ -45,7 +47,12 @@ int echo_create(struct echo *echo, const struct spate_config *config, int argc, 
         fprintf(stderr, "usage: %s CERT-FILE KEY-FILE PORT\n", argv[0]);
         return 1;
     }
-    return echo_create_with(echo, config, argv[1], argv[2]);
+    uint16_t port;
+    if (!number_read_port(argv[3], &port))
+        return 1;
+    int result = echo_create_with(echo, config, argv[1], argv[2]);
+    echo->port = port;
+    return result;
 }
 
 int echo_open(struct echo *echo, int argc, char **argv)
@@ -53,7 +60,7 @@ int echo_open(struct echo *echo, int argc, char **argv)
     struct spate_config config;
     spate_config_init(&config);
     int result = echo_create(echo, &config, argc, argv);
-    return result == 0 ? echo_listen(echo, (uint16_t)atoi(argv[3])) : result;
+    return result == 0 ? echo_listen(echo, echo->port) : result;
 }
 
 /* Sends the bytes back without a copy: the slice is kept until they are acknowledged. */

@@ -13,11 +13,12 @@
 struct echo {
     struct server server;
     struct spate_shard *shard;
+    uint16_t port;  /* of the command line */
     bool has_ended; /* after a shutdown, the last connection has */
 };
 
 /* Listens on 127.0.0.1 as the command line says: CERT-FILE KEY-FILE PORT; port 0 selects a free
- * one. Prints the port.  Returns 0, or 1 after it has said why not. */
+ * one.  Prints the port.  Returns 0, or 1 after it has said why not. */
 int echo_open(struct echo *echo, int argc, char **argv);
 
 /* Make the engine, by the same command line or by another one. */

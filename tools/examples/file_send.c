@@ -85,7 +85,7 @@ static void handle(struct sender *sender, struct spate_event *event)
         break;
     case SPATE_EVENT_CLOSED:
         sender->has_ended = true;
-        if (!event->u.close.is_local)
+        if (sender->closed < sender->count || event->u.close.kind != SPATE_CLOSE_APP)
             fprintf(stderr, "the connection has ended: %s\n", event->u.close.reason);
         break;
     default:

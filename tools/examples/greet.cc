@@ -47,7 +47,7 @@ class greeter
             break;
         case SPATE_EVENT_CLOSED:
             has_ended_ = true;
-            if (!event.u.close.is_local)
+            if (!is_complete())
                 std::fprintf(stderr, "the connection has ended: %s\n", event.u.close.reason);
             break;
         default:
@@ -98,7 +98,7 @@ class greeter
     bool has_ended_ = false;
 };
 
-static int run(const char *port, const char *ca_file, std::vector<std::string> words)
+static int run(unsigned long port, const char *ca_file, std::vector<std::string> words)
 {
     spate_tls_options options;
     spate_tls_options_init(&options);
@@ -111,7 +111,7 @@ static int run(const char *port, const char *ca_file, std::vector<std::string> w
         return 1;
     sockaddr_in address{};
     address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(std::atoi(port)));
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     spate::shard shard = engine->shard(0);
     auto conn = shard.connect(reinterpret_cast<const sockaddr *>(&address), sizeof(address),
@@ -128,9 +128,11 @@ static int run(const char *port, const char *ca_file, std::vector<std::string> w
 
 int main(int argc, char **argv)
 {
-    if (argc < 4) {
+    char *end = nullptr;
+    unsigned long port = argc < 4 ? 0 : std::strtoul(argv[1], &end, 10);
+    if (port < 1 || port > 65535 || *end != '\0') {
         std::fprintf(stderr, "usage: %s PORT CA-FILE WORD...\n", argv[0]);
         return 1;
     }
-    return run(argv[1], argv[2], std::vector<std::string>(argv + 3, argv + argc));
+    return run(port, argv[2], std::vector<std::string>(argv + 3, argv + argc));
 }

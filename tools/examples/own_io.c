@@ -130,7 +130,7 @@ int main(int argc, char **argv)
     config.backend = SPATE_BACKEND_HOST;
     int result = echo_create(&echo, &config, argc, argv);
     if (result == 0)
-        result = wire_open(&wire, (uint16_t)atoi(argv[3]));
+        result = wire_open(&wire, echo.port);
     if (result == 0)
         result = echo_listen(&echo, ntohs(wire.local.sin_port));
     polled[1].fd = wire.fd;

@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     spate_config_init(&config);
     config.lent_ring = &lent;
     result = echo_create(&echo, &config, argc, argv);
-    if (result == 0 && (result = echo_listen(&echo, (uint16_t)atoi(argv[3]))) == 0)
+    if (result == 0 && (result = echo_listen(&echo, echo.port)) == 0)
         result = begin();
     while (result == 0 && !is_over) {
         result = wait_and_reap(echo.shard);

@@ -6,9 +6,9 @@
  *     pool CERT-FILE COUNT PORT...      # COUNT requests to echo servers on this machine */
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "tools/examples/client.h"
+#include "tools/examples/number.h"
 
 enum { IN_FLIGHT = 8 };
 
@@ -17,7 +17,7 @@ static const char greeting[] = "good morning";
 struct requests {
     struct client client;
     struct spate_pool *pool;
-    unsigned long wanted, under_way, answered; /* under way: streams that are not closed */
+    uint64_t wanted, under_way, answered; /* under way: streams that are not closed */
 };
 
 static int open_pool(struct requests *requests, const char *cert_file)
@@ -37,7 +37,9 @@ static int open_pool(struct requests *requests, const char *cert_file)
 static int add_server(struct requests *requests, const char *port)
 {
     struct spate_error error = {""};
-    const struct sockaddr_in address = client_localhost(port);
+    struct sockaddr_in address;
+    if (client_localhost(port, &address) != 0)
+        return 1;
     const struct spate_pool_peer peer = {
         .size = sizeof(peer),
         .address = (const struct sockaddr *)&address,
@@ -97,7 +99,7 @@ static int run(struct requests *requests)
             handle(requests, &events[i]);
     }
     spate_pool_stats(requests->pool, &stats);
-    printf("%lu answers over %lu connections to %lu servers\n", requests->answered,
+    printf("%lu answers over %lu connections; servers: %lu\n", (unsigned long)requests->answered,
            (unsigned long)stats.conns_ready_now, (unsigned long)stats.peers_now);
     return 0;
 }
@@ -109,7 +111,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s CERT-FILE COUNT PORT...\n", argv[0]);
         return 1;
     }
-    requests.wanted = strtoul(argv[2], NULL, 10);
+    if (!number_read(argv[2], UINT32_MAX, &requests.wanted))
+        return 1;
     int result = open_pool(&requests, argv[1]);
     for (int i = 3; i < argc && result == 0; i++)
         result = add_server(&requests, argv[i]);
