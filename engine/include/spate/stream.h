@@ -60,8 +60,8 @@ SPATE_API int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, con
  * not block and makes no system call.
  *
  *   pieces  On success each piece is lent until SPATE_EVENT_SENT returns `tag`, whose size is the
- * sum of all: do not change or free them before.  The array itself may be freed at once.  On
- *           failure all stays the caller's.  Pieces of 0 bytes are allowed.
+ *           sum of all: do not change or free them before.  The array itself may be freed at once.
+ *           On failure all stays the caller's.  Pieces of 0 bytes are allowed.
  *   count   Entries in `pieces`: 0 to SPATE_SENDV_COUNT_MAX.
  *   fin     True: the sending side ends after these bytes.
  *   tag     Returned in exactly one SPATE_EVENT_SENT; the library does not use it.
