@@ -10,10 +10,8 @@ program=${CLANG_FORMAT:-clang-format-19}
 case ${1:-} in
     '') options=(-i) ;;
     --check) options=(--dry-run --Werror) ;;
-    *)
-        echo "usage: tools/format.sh [--check]" >&2
-        exit 2
-        ;;
+    --help) echo "usage: tools/format.sh [--check]"; exit 0 ;;
+    *) echo "usage: tools/format.sh [--check]" >&2; exit 2 ;;
 esac
 command -v "$program" >/dev/null || {
     echo "format.sh: there is no $program: apt-get install clang-format-19" >&2
