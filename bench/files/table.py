@@ -207,10 +207,14 @@ def idle(bench):
 
 
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
     parts = {'loopback': loopback, 'small': small, 'link': link, 'idle': idle}
     chosen = sys.argv[2:] or list(parts)
+    if '--help' in sys.argv:
+        print(__doc__)
+        return
+    if len(sys.argv) < 2 or not os.access(f'{sys.argv[1]}/tools/spate', os.X_OK) or \
+            not set(chosen) <= set(parts):
+        sys.exit(__doc__)
     with tempfile.TemporaryDirectory(prefix='spate-files-', dir='/dev/shm') as folder:
         for name in chosen:
             with contextlib.ExitStack() as stack:
