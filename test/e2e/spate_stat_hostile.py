@@ -377,6 +377,7 @@ def an_engine_that_is_killed_is_not_up(folder, _):
     empty = folder / 'empty'
     empty.mkdir()
     assert b'that folder has no file of counters' in run(empty, '--once', status=1)
+    assert b'there is no such process' in run(99999999, status=1)
 
 
 def a_process_whose_number_was_taken_is_gone(folder, engine):

@@ -240,6 +240,10 @@ const char *stat_map_open(const char *what, struct stat_map *ret)
     if (is_folder(what))
         return open_newest(what, ret);
     if (is_number(what) && access(what, F_OK) != 0) {
+        char process[64];
+        (void)snprintf(process, sizeof(process), "/proc/%s", what);
+        if (access(process, F_OK) != 0)
+            return "there is no such process; what it has left is in its folder of counters";
         if (!find_of_process(what, ret->path, sizeof(ret->path)))
             return "that process has no file of counters: set SPATE_STAT_DIR before it starts";
     } else if ((size_t)snprintf(ret->path, sizeof(ret->path), "%s", what) >= sizeof(ret->path)) {
