@@ -212,7 +212,7 @@ const struct option_spec option_specs[] = {
     {"leaks", NULL, OPTION_FLAG, FOR_HANDSHAKE, FIELD(leaks), 0, 0, NULL,
      "fail if memory or descriptors grow with the number of connections (churn)"},
     {"interval", "S", OPTION_SECONDS, FOR_SOAK, FIELD(interval_ns), 0.05, 3600, NULL,
-     "soak: time between two points (a 60th of the duration)"},
+     "time between two points (a 60th of the duration)"},
     {"burden", "PERCENT", OPTION_DECIMAL, FOR_ALL, FIELD(burden_percent), 0, 1000, NULL,
      "waste so much of the time that each turn takes, both sides: a slowdown to try comparisons "
      "with (0)"},

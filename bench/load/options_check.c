@@ -28,6 +28,7 @@
 #define PUBLISH_INFLIGHT 16
 
 enum {
+    HELP_COLUMNS = 79, /* of a terminal */
     DATAGRAM_SIZE_MAX = 65000,
     MESSAGE_SIZE = 1000,
     MESSAGE_SIZE_MIN = 32, /* its head is in there */
@@ -281,7 +282,7 @@ static void print_options(FILE *file, const char *title, uint32_t scenarios, boo
         scenarios_text(spec->scenarios, names);
         (void)snprintf(text, sizeof(text), "%s%s%s", is_exact ? "" : names, is_exact ? "" : ": ",
                        spec->help);
-        print_wrapped(file, text, 24, 96);
+        print_wrapped(file, text, 24, HELP_COLUMNS);
     }
 }
 
@@ -292,7 +293,7 @@ static void print_scenarios(FILE *file)
         if (i == SCENARIO_SERVE)
             continue;
         fprintf(file, "  %-9s  ", scenario_specs[i].name);
-        print_wrapped(file, scenario_specs[i].help, 13, 96);
+        print_wrapped(file, scenario_specs[i].help, 13, HELP_COLUMNS);
     }
 }
 
@@ -304,8 +305,9 @@ void options_print_help(FILE *file)
           "  spate-bench SCENARIO --connect ADDR:PORT  the client alone\n"
           "  spate-bench limit [options]               the limit of this machine\n"
           "  spate-bench serve --listen ADDR:PORT      the server alone\n"
-          "  spate-bench suite [--quick] [--html FILE] [--json FILE]   all of a list; see --help\n"
-          "  spate-bench compare BEFORE.json AFTER.json                what became slower\n"
+          "  spate-bench suite [options]               all of a list; see suite --help\n"
+          "  spate-bench compare BEFORE.json AFTER.json\n"
+          "                                            what became slower\n"
           "\n",
           file);
     print_scenarios(file);
@@ -313,7 +315,7 @@ void options_print_help(FILE *file)
     print_options(file, "The client:", FOR_CLIENTS, true);
     print_options(file, "Both sides:", FOR_ALL, true);
     fputs("\nSizes may have a unit: K M G T (powers of 1000) or Ki Mi Gi Ti (of 1024).\n"
-          "Exit status: 0 done, 1 failed (one line on standard error says why), 2 bad command"
-          " line.\n",
+          "Exit status: 0 done, 1 failed (one line on standard error says why),\n"
+          "2 bad command line, 130 after SIGINT or SIGTERM.\n",
           file);
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """spate-bench and bad input: one line on stderr that says what is wrong, non-zero, no hang."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -38,6 +39,11 @@ class CommandLine(support.BenchTest):
                 (['serve', '--listen', '127.0.0.1:99999'], 'a port from 0 to 65535'),
                 (['serve', '--listen', 'x'], '--listen wants ADDR:PORT')):
             self.assert_fails(words, part, code=2)
+
+    def test_help_fits_a_terminal_and_names_each_scenario_once(self):
+        lines = self.run_bench('--help').stdout.splitlines()
+        self.assertLess(max(map(len, lines)), 80)
+        self.assertEqual([line for line in lines if re.search(r'\b(\w+): \1:', line)], [])
 
     def test_a_result_that_is_missing_is_named(self):
         done = self.run_bench('compare', '/missing', '/missing')
