@@ -85,6 +85,7 @@ SPATE_API int spate_hand_over_connect(const char *path, struct spate_error *erro
  *
  * Returns the descriptor, or:
  *   -EEXIST        There is something at `path` that is no socket.
+ *   -EADDRINUSE    Each name that was tried beside `path` is taken.
  *   -ENOENT        The folder of `path` does not exist.
  *   -EINVAL        `path` is NULL or empty.
  *   -ENAMETOOLONG  `path` is longer than 107 bytes.
