@@ -147,14 +147,21 @@ static void what_waits_for_memory_goes_on(void **state)
     assert_true(file->size > 50000);
 }
 
-static void requests_are_within_the_memory(void **state)
+/* Of a file that is not there. */
+static const char *long_path(void)
 {
-    (void)state;
-    char path[FILES_PATH_SIZE];
+    static char path[FILES_PATH_SIZE];
     memset(path, 'x', sizeof(path));
     for (size_t i = 200; i < sizeof(path); i += 200)
         path[i] = '/';
     path[sizeof(path) - 1] = 0;
+    return path;
+}
+
+static void requests_are_within_the_memory(void **state)
+{
+    (void)state;
+    const char *path = long_path();
     set_memory(4 << 20);
     size_t before = mallinfo2().uordblks;
     uint32_t refused = 0;
@@ -166,6 +173,44 @@ static void requests_are_within_the_memory(void **state)
     /* What is sent is here twice; each stream has itself and a message that is not complete. */
     size_t streams = 480 * (sizeof(struct files_stream) + 1000);
     assert_true(mallinfo2().uordblks - before < (2 * 4 << 20) + 8 * (64 << 10) + streams);
+}
+
+/* What no memory is left for counts all the same. */
+static void requests_are_few_when_others_have_the_memory(void **state)
+{
+    (void)state;
+    enum { STREAMS = 40 };
+    const char *path = long_path();
+    uint64_t taken = w->server.core.memory_left;
+    w->server.core.memory_left = 0;
+    size_t before = mallinfo2().uordblks;
+    uint32_t refused = 0;
+    for (int i = 0; i < STREAMS; i++)
+        refused += want(0, path, 100)->is_reset;
+    assert_true(refused > 0);
+    size_t streams = STREAMS * (sizeof(struct files_stream) + 1000);
+    assert_true(mallinfo2().uordblks - before < 2 * (64 << 10) + streams);
+    w->server.core.memory_left = taken;
+}
+
+/* Each item that the server does not take is answered, and nobody reads the answers. */
+static void answers_that_nobody_reads_are_within_a_limit(void **state)
+{
+    (void)state;
+    enum { ITEMS = 6000 };
+    struct files_item item = {.kind = FILES_FILE, .mode = 0644, .path = "x"};
+    uint8_t data[FILES_ITEM_SIZE_MAX];
+    size_t size = files_item_write(&item, data);
+    w->server.writable = NULL;
+    set_memory(1 << 20);
+    struct world_stream *stream = files_world_open_stream(0);
+    size_t before = mallinfo2().uordblks;
+    uint32_t count = 0;
+    for (; count < ITEMS && !stream->is_reset; count++)
+        files_world_tell(stream, data, size, false);
+    assert_in_range(count, 100, ITEMS - 1);
+    assert_int_equal(stream->error, FILES_BUSY);
+    assert_true(mallinfo2().uordblks - before < 1 << 19);
 }
 
 /* Begins to push a small file, and keeps its last byte back.  Returns whether the server takes it.
@@ -330,6 +375,23 @@ static void what_an_address_asks_for_is_within_its_share(void **state)
     assert_true(w->server.core.memory_left >= 5 << 20);
 }
 
+/* .. however many connections have the little that each may ask for. */
+static void little_requests_of_an_address_are_within_its_share(void **state)
+{
+    (void)state;
+    enum { HOSTILE = 30, ALL = 3 << 20 };
+    const char *path = long_path();
+    set_memory(ALL);
+    for (int conn = 0; conn < HOSTILE; conn++)
+        move_to_ipv4(conn, 7);
+    for (int conn = 0; conn < HOSTILE; conn++)
+        (void)want(conn, path, 15);
+    /* A third is lent, and of the rest a third is asked for. */
+    assert_true(w->server.core.memory_left >= ALL / 9 * 4 - (128 << 10));
+    (void)want(HOSTILE, path, 1);
+    assert_false(w->streams[w->stream_count - 1].is_reset);
+}
+
 /* A list of chunks is 256 KiB here. */
 static void lists_of_chunks_are_within_a_limit(void **state)
 {
@@ -416,6 +478,10 @@ int main(void)
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(what_waits_for_memory_goes_on, files_world_set_up,
                                         files_world_tear_down),
+        cmocka_unit_test_setup_teardown(requests_are_few_when_others_have_the_memory,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(answers_that_nobody_reads_are_within_a_limit,
+                                        files_world_set_up, files_world_tear_down),
         cmocka_unit_test_setup_teardown(requests_are_within_the_memory, files_world_set_up,
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(what_has_come_in_part_is_within_a_limit, files_world_set_up,
@@ -429,6 +495,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(all_addresses_of_a_site_are_one, files_world_set_up,
                                         files_world_tear_down),
         cmocka_unit_test_setup_teardown(what_an_address_asks_for_is_within_its_share,
+                                        files_world_set_up, files_world_tear_down),
+        cmocka_unit_test_setup_teardown(little_requests_of_an_address_are_within_its_share,
                                         files_world_set_up, files_world_tear_down),
         cmocka_unit_test_setup_teardown(lists_of_chunks_are_within_a_limit, files_world_set_up,
                                         files_world_tear_down),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { RETRIED_MAX = 256 }; /* in one turn */
+enum { RESULT_SIZE = FILES_HEAD_SIZE + 6 };
 
 void files_core_init(struct files_core *ret, uint64_t memory_max)
 {
@@ -37,7 +38,8 @@ struct files_buffer *files_buffer_message(struct files_core *core, size_t size)
     if (buffer == NULL)
         return NULL;
     buffer->share = NULL;
-    buffer->size = size < core->memory_left ? size : core->memory_left;
+    size_t whole = sizeof(*buffer) + size;
+    buffer->size = whole < core->memory_left ? whole : core->memory_left;
     buffer->used = 0;
     core->memory_left -= buffer->size;
     return buffer;
@@ -109,14 +111,27 @@ bool files_buffer_answer(struct files_core *core, struct spate_conn *conn, uint6
     return false;
 }
 
-bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
-                  uint32_t index, enum files_status status, bool fin)
+static bool answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
+                   struct files_buffer *buffer, uint32_t index, enum files_status status, bool fin)
 {
-    struct files_buffer *buffer = files_buffer_message(core, FILES_HEAD_SIZE + 6);
     const struct files_result result = {.index = index, .status = status};
     if (buffer != NULL)
         buffer->used = files_result_write(fin ? FILES_END : FILES_RESULT, &result, buffer->data);
     return files_buffer_answer(core, conn, stream_id, buffer, fin);
+}
+
+bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
+                  uint32_t index, enum files_status status, bool fin)
+{
+    struct files_buffer *buffer = files_buffer_message(core, RESULT_SIZE);
+    return answer(core, conn, stream_id, buffer, index, status, fin);
+}
+
+bool files_answer_for(struct files_core *core, struct files_share *share, struct spate_conn *conn,
+                      uint64_t stream_id, uint32_t index, enum files_status status)
+{
+    struct files_buffer *buffer = files_buffer_create_for(core, share, RESULT_SIZE);
+    return answer(core, conn, stream_id, buffer, index, status, false);
 }
 
 void files_core_wait(struct files_core *core, struct files_waiter *waiter)

@@ -60,7 +60,7 @@ struct files_block {
 struct files_buffer {
     struct files_block block;  /* what the worker does with them */
     struct files_share *share; /* or NULL */
-    uint64_t size;             /* that count against the memory */
+    uint64_t size;             /* that count against the memory, with these fields */
     size_t used;
     uint8_t data[];
 };
@@ -107,5 +107,9 @@ bool files_core_retry(struct files_core *core);
 /* Answers with a result; `fin`: as the last message.  Returns what files_buffer_answer() does. */
 bool files_answer(struct files_core *core, struct spate_conn *conn, uint64_t stream_id,
                   uint32_t index, enum files_status status, bool fin);
+
+/* .. of which a stream may have many, within the share of its connection; more messages follow. */
+bool files_answer_for(struct files_core *core, struct files_share *share, struct spate_conn *conn,
+                      uint64_t stream_id, uint32_t index, enum files_status status);
 
 #endif

@@ -147,7 +147,8 @@ static void on_item(void *user, const struct files_item *item, uint32_t index,
     if (status == FILES_CHANGED && stream->sink.target != NULL)
         stream->sink.target->is_stale = true;
     if (status == FILES_OK || stream->mode != MODE_PUSH ||
-        files_answer(&session->server->core, session->conn, stream->id, index, status, false))
+        files_answer_for(&session->server->core, &session->share, session->conn, stream->id, index,
+                         status))
         return;
     stream->mode = MODE_DONE; /* an end would say that the item is there */
     files_sink_fail(&stream->sink, FILES_BUSY);

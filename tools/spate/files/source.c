@@ -13,8 +13,8 @@
 #define BLOCK_SIZE  (UINT64_C(256) << 10)
 #define STREAM_LENT (UINT64_C(1) << 20)  /* bytes that one stream has queued */
 #define BATCH_SIZE  ((size_t)60 << 10)   /* small files share a buffer of this size */
-#define WANTS_FREE  (UINT64_C(64) << 10) /* bytes of what each client may ask for in any case */
-#define WANTS_PART  8 /* .. and those of one address: a part of the memory that is left */
+#define WANTS_FREE  (UINT64_C(64) << 10) /* bytes that each address may ask for in any case */
+#define WANTS_PART  8 /* .. and beyond those of a connection: a part of the memory that is left */
 #define KEY_BYTES   (FILES_HEAD_SIZE + FILES_KEY_SIZE)
 
 struct files_want *files_want_create(const char *path, const char *local, const char *target)
@@ -53,22 +53,32 @@ static void drop_want(struct files_source *source, struct files_want *want)
 {
     source->core->memory_left += want->charged_bytes;
     if (source->share != NULL)
-        share_give(&source->share->wanted, want->charged_bytes);
+        share_give(&source->share->wanted, want->bytes);
     files_want_destroy(want);
+}
+
+/* A connection may ask for WANTS_FREE bytes, and as long as its address has no more than a part,
+ * for more; its address for WANTS_FREE, and otherwise for half of what it leaves to others. */
+static bool may_ask(const struct files_source *source, uint64_t size)
+{
+    const struct share *share = &source->share->wanted;
+    const uint64_t left = source->core->memory_left;
+    const uint64_t of_address = *share->source_bytes + size;
+    if (of_address <= WANTS_FREE || of_address <= left / WANTS_PART)
+        return true;
+    return share->bytes + size <= WANTS_FREE && size <= left && of_address <= (left - size) / 2;
 }
 
 bool files_source_add(struct files_source *source, struct files_want *want)
 {
     struct files_core *core = source->core;
-    const struct share *share = &source->share->wanted;
-    if (share->bytes + want->bytes > WANTS_FREE &&
-        *share->source_bytes + want->bytes > core->memory_left / WANTS_PART) {
+    if (!may_ask(source, want->bytes)) {
         files_want_destroy(want);
         return false;
     }
     want->charged_bytes = want->bytes < core->memory_left ? want->bytes : core->memory_left;
     core->memory_left -= want->charged_bytes;
-    share_take(&source->share->wanted, want->charged_bytes);
+    share_take(&source->share->wanted, want->bytes);
     STAILQ_INSERT_TAIL(&source->wants, want, link);
     return true;
 }
