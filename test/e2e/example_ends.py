@@ -4,6 +4,7 @@
 nothing, and one for which there is no descriptor, cost no time and end nothing.
 
 usage: example_ends.py SPATE CLIENT FAIL_RING HAND_OVER FLEET_SERVER EXAMPLE..."""
+import json
 import os
 import pathlib
 import resource
@@ -48,8 +49,8 @@ class Ends(Processes):
         return server, words[-1]
 
     def test_who_has_no_ring_any_more_says_so_and_ends(self):
-        caps = subprocess.run([SPATE, 'caps'], capture_output=True, text=True, check=False)
-        if 'io_uring' not in caps.stdout:
+        caps = subprocess.run([SPATE, 'caps', '--json'], capture_output=True, check=True)
+        if json.loads(caps.stdout)['backend']['name'] != 'io_uring':
             self.skipTest('there is no io_uring')
         for example in EXAMPLES:
             with self.subTest(os.path.basename(example)):
