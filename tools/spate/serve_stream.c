@@ -10,7 +10,7 @@
  * Bounds: all streams together read SERVE_MEMORY bytes ahead, those of a connection its share of
  * it, one of them its share, at least a chunk.  A stream that finds no memory or no file descriptor
  * waits in a queue for those that end. A request is kept only while it is incomplete, and only
- * PARTIAL_MAX of them. */
+ * PARTIAL_MAX of them, of which a connection has a share, too. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -40,7 +40,8 @@ enum stage {
 /* A connection. */
 struct serve_conn {
     struct share_source *source;
-    struct share lent; /* of its streams */
+    struct share lent;    /* of its streams */
+    struct share partial; /* requests that are kept, not bytes */
 };
 
 struct serve_stream {
@@ -90,7 +91,9 @@ static struct serve_conn *conn_of(struct serve_files *files, struct spate_conn *
         free(owner);
         return NULL;
     }
-    *owner = (struct serve_conn){.source = source, .lent = share_begin(source, SHARE_LENT)};
+    *owner = (struct serve_conn){.source = source,
+                                 .lent = share_begin(source, SHARE_LENT),
+                                 .partial = share_begin(source, SHARE_KEPT)};
     spate_conn_set_user(conn, owner);
     return owner;
 }
@@ -125,6 +128,7 @@ static void drop_partial(struct serve_files *files, struct serve_stream *stream)
     free(stream->partial);
     stream->partial = NULL;
     files->partial_count--;
+    share_give(&stream->owner->partial, 1);
 }
 
 /* No more bytes are queued: everything but the memory that is lent goes. */
@@ -326,12 +330,15 @@ static void on_request_bytes(struct serve_files *files, struct serve_stream *str
         return;
     }
     if (stream->partial == NULL) {
-        stream->partial = files->partial_count < PARTIAL_MAX ? malloc(HQ_REQUEST_MAX) : NULL;
+        const uint32_t left = PARTIAL_MAX - files->partial_count;
+        if (share_allows(&stream->owner->partial, 1, left))
+            stream->partial = malloc(HQ_REQUEST_MAX);
         if (stream->partial == NULL) {
             stream_refuse(files, stream, HQ_UNAVAILABLE);
             return;
         }
         files->partial_count++;
+        share_take(&stream->owner->partial, 1);
     }
     if (size > HQ_REQUEST_MAX - stream->partial_size) {
         stream_refuse(files, stream, HQ_TOO_LONG);
