@@ -15,7 +15,8 @@ static int note_other(OSSL_PROVIDER *provider, void *has_other)
     return 1;
 }
 
-/* Where openssl.cnf has other providers or properties, the library makes no context either. */
+/* Nothing is changed where openssl.cnf has other providers or properties: the library makes no
+ * context then either, except beside "base" and "legacy". */
 void one_shot_begin(void)
 {
     bool has_other = false;

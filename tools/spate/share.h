@@ -16,7 +16,8 @@
  * sixth of all.  So neither the connections of one address nor those of some, which take memory and
  * give none back, leave nothing for the next one.  An address that has nothing may take what there
  * is.  What is not prevented: each hostile address takes a third of what is left, and of 10 of them
- * 1.7 % remain; and who shares the address of a hostile client has what that one leaves. */
+ * 1.7 % remain; who shares the address of a hostile client has what that one leaves; and where
+ * 0-RTT is accepted, an address may be another's until the handshake is complete. */
 
 enum share_kind {
     SHARE_LENT,   /* what is sent */
