@@ -128,6 +128,7 @@ SPATE_API int spate_hand_over_listen(const char *path, struct spate_error *error
  *   -ETIMEDOUT        The attempt has taken 30 s.  Or the channel was full for a second, because
  *                     the other process did not read.
  *   -EMFILE           There are too many processes, addresses or descriptors.
+ *   -ENOMEM           There is no memory for the list of sockets.
  * Other negative errnos of the kernel are passed on.  After any but -EAGAIN the engine goes on as
  * before, and the function may be called for another process.
  *
