@@ -53,24 +53,53 @@ _Static_assert(sizeof(struct spate_stat_field) == 64, "fields of one line each")
 
 /* ---- Children of fork() ---- */
 
-static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER; /* for the list */
+/* For the list, and for all that makes or ends a file: a child that is forked meanwhile would have
+ * a descriptor or a mapping of which the list knows nothing. */
+static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sb_link files = {&files, &files};
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+/* This thread is in fork() and has the lock.  Handlers of the program's own may create and destroy
+ * engines there, before and after those of this file. */
+static _Thread_local bool is_forking;
+
+static void lock_files(void)
+{
+    if (!is_forking)
+        (void)pthread_mutex_lock(&files_lock);
+}
+
+static void unlock_files(void)
+{
+    if (!is_forking)
+        (void)pthread_mutex_unlock(&files_lock);
+}
 
 static void before_fork(void)
 {
-    (void)pthread_mutex_lock(&files_lock);
+    lock_files();
+    is_forking = true;
+    SB_LIST_EACH(link, &files)
+        SB_CONTAINER_OF(link, struct se_stat_file, link)->is_forked = true;
 }
 
 static void after_fork(void)
 {
-    (void)pthread_mutex_unlock(&files_lock);
+    if (!is_forking)
+        return; /* this fork() had begun before the first engine was made */
+    SB_LIST_EACH(link, &files)
+        SB_CONTAINER_OF(link, struct se_stat_file, link)->is_forked = false;
+    is_forking = false;
+    unlock_files();
 }
 
 static void in_child(void)
 {
+    if (!is_forking)
+        return;
     SB_LIST_EACH(link, &files) {
         struct se_stat_file *file = SB_CONTAINER_OF(link, struct se_stat_file, link);
+        if (!file->is_forked)
+            continue; /* made since, by the child */
         (void)mmap(file->map, file->size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
         file->is_parents = true;
@@ -81,22 +110,6 @@ static void in_child(void)
 static void watch_forks(void)
 {
     (void)pthread_atfork(before_fork, after_fork, in_child);
-}
-
-static void join_files(struct se_stat_file *file)
-{
-    (void)pthread_once(&fork_once, watch_forks);
-    before_fork();
-    sb_list_init(&file->link);
-    sb_list_push_back(&files, &file->link);
-    after_fork();
-}
-
-static void leave_files(struct se_stat_file *file)
-{
-    before_fork();
-    sb_list_remove(&file->link);
-    after_fork();
 }
 
 /* ---- The file ---- */
@@ -192,7 +205,7 @@ static bool is_in_place(const struct se_stat_file *file)
            status.st_ino == file->inode;
 }
 
-/* Makes the file anew: a reader of an earlier one keeps that. */
+/* Makes the file anew: a reader of an earlier one keeps that.  The caller holds the lock. */
 static int make(struct se_stat_file *file, uint32_t shard_count)
 {
     if (unlink(file->path) != 0 && errno != ENOENT)
@@ -215,8 +228,10 @@ static int make(struct se_stat_file *file, uint32_t shard_count)
         return error;
     }
     file->map = map;
-    file->is_parents = false;
-    join_files(file);
+    file->pid = getpid();
+    file->is_parents = file->is_forked = false;
+    sb_list_init(&file->link);
+    sb_list_push_back(&files, &file->link);
     write_head(file, shard_count, is_locked);
     return 0;
 }
@@ -235,8 +250,13 @@ int se_stat_file_open(struct se_stat_file *file, const char *path, uint32_t shar
                         (long)getpid(), atomic_fetch_add(&count, 1));
     else
         return 0;
-    int result =
-        size <= 0 || (size_t)size >= sizeof(file->path) ? -ENAMETOOLONG : make(file, shard_count);
+    int result = -ENAMETOOLONG;
+    if (size > 0 && (size_t)size < sizeof(file->path)) {
+        (void)pthread_once(&fork_once, watch_forks);
+        lock_files();
+        result = make(file, shard_count);
+        unlock_files();
+    }
     if (result == 0)
         return 0;
     if (path == NULL && warning->text[0] == '\0')
@@ -251,13 +271,16 @@ void se_stat_file_close(struct se_stat_file *file)
 {
     if (file->map == NULL)
         return;
-    leave_files(file);
-    ((struct spate_stat_head *)file->map)->state = SPATE_STAT_ENDED;
-    if (!file->is_parents &&
-        is_in_place(file)) /* before the mapping ends: until then the inode is no other file's */
-        (void)unlink(file->path);
+    lock_files();
+    sb_list_remove(&file->link);
+    if (!file->is_parents && file->pid == getpid()) { /* a child may not have come to in_child() */
+        ((struct spate_stat_head *)file->map)->state = SPATE_STAT_ENDED;
+        if (is_in_place(file)) /* before the mapping ends: until then the inode is no other's */
+            (void)unlink(file->path);
+    }
     (void)munmap(file->map, file->size);
     file->map = NULL;
+    unlock_files();
 }
 
 /* ---- The shard's side ---- */

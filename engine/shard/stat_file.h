@@ -34,6 +34,8 @@ struct se_stat_file {
     ino_t inode;
     char path[PATH_MAX]; /* removed at the end, if the file is still there */
     struct sb_link link; /* with those of the process's other engines */
+    pid_t pid;           /* whose it is */
+    bool is_forked;      /* a fork() has begun since it was made, and is not over */
     bool is_parents;     /* this is a child of fork(): `map` is memory of its own */
 };
 
