@@ -375,7 +375,8 @@ void *sp_conn_stream_user(const struct sp_conn *conn, uint64_t id);
 uint64_t sp_conn_stream_count(const struct sp_conn *conn);
 /* Returns whether a MAX_STREAMS frame waits to be sent. */
 bool sp_conn_owes_streams(const struct sp_conn *conn);
-/* Returns whether sp_conn_open() has opened a stream, or a message waits to be sent. */
+/* Returns whether sp_conn_open() has opened a stream, or a message waits, was sent, or was given up
+ * and has a result. */
 bool sp_conn_has_begun(const struct sp_conn *conn);
 
 struct sp_write {

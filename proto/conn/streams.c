@@ -12,6 +12,7 @@
 #include "proto/base/assert.h"
 #include "proto/base/steps.h"
 #include "proto/base/time.h"
+#include "proto/conn/message.h"
 #include "proto/conn/messages.h"
 #include "proto/conn/schedule.h"
 #include "proto/conn/trace.h"
@@ -405,7 +406,8 @@ uint64_t sp_conn_stream_count(const struct sp_conn *conn)
 bool sp_conn_has_begun(const struct sp_conn *conn)
 {
     return conn->limits[0].local_opened > 0 || conn->limits[1].local_opened > 0 ||
-           sp_conn_wants_message(conn);
+           sp_conn_wants_message(conn) || sp_conn_has_message_result(conn) ||
+           conn->stats.messages_out > 0;
 }
 
 enum sp_result sp_conn_stream_of_operation(struct sp_conn *conn, uint64_t id,

@@ -239,6 +239,46 @@ static void a_connection_with_a_message_is_not_handed_over(void **state)
     assert_int_equal(g.second, 1);
 }
 
+/* Sends a message before CONNECTED is taken, which the queue has already, and lets it leave: no
+ * message waits any more when CONNECTED is handled. */
+static void a_connection_whose_message_has_left_is_not_handed_over(void **state)
+{
+    (void)state;
+    struct pw *w = cu_world(&(struct pw_config){.client = take_messages, .server = take_messages});
+    struct cu *mine = cu_user(w, NULL);
+    struct spate_conn *conn = pw_connect(w);
+    struct spate_conn_stats stats = {0};
+    struct spate_event events[8];
+    uint32_t given_count = 0, result_count = 0;
+    int result = -ENOTCONN;
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (stats.messages_out == 0) {
+        assert_true(pw_now_ns() < end_ns);
+        pw_wait(&w->server, 0);
+        assert_true(spate_shard_turn(w->client.shard, 0) >= 0); /* its events stay in the queue */
+        if (result == -ENOTCONN)
+            result = spate_conn_datagram_send(conn, "x", 1, UINT64_MAX, SPATE_FOREVER,
+                                              SPATE_DATAGRAM_COPY);
+        spate_conn_stats(conn, &stats);
+    }
+    assert_int_equal(result, 0);
+    while (result_count == 0) {
+        assert_true(pw_now_ns() < end_ns);
+        uint32_t count = spate_shard_events(w->client.shard, events, QT_COUNT(events));
+        for (uint32_t i = 0; i < count; i++) {
+            if (events[i].kind == SPATE_EVENT_CONNECTED) {
+                assert_int_equal(spate_conn_hand_over(conn, mine->channel), -EBUSY);
+                given_count++;
+            }
+            result_count += events[i].kind == SPATE_EVENT_DATAGRAMS_SENT;
+            pw_default(&w->client, &events[i]);
+        }
+        pw_wait(&w->server, 0);
+        assert_true(spate_shard_turn(w->client.shard, 0) >= 0);
+    }
+    assert_int_equal(given_count, 1);
+}
+
 /* ---- Making one ---- */
 
 static void options_have_bounds_and_shards_have_64_channels(void **state)
@@ -279,6 +319,7 @@ int main(void)
         QT_TEST(owned, a_server_hands_its_connections_over),
         QT_TEST(owned, a_connection_in_use_is_not_handed_over),
         QT_TEST(owned, a_connection_with_a_message_is_not_handed_over),
+        QT_TEST(owned, a_connection_whose_message_has_left_is_not_handed_over),
         QT_TEST(owned, options_have_bounds_and_shards_have_64_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
