@@ -85,7 +85,7 @@ static uint32_t waiting_count(const struct spate_shard *shard)
 static void a_host_comes_back_for_an_open_line(void **state)
 {
     (void)state;
-    struct pw *w = make_world(100, configure);
+    struct pw *w = make_world(200, configure); /* more than a turn sends */
     assert_true(spate_shard_fd(w->client.shard) >= 0);
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
     uint32_t count = 0;
