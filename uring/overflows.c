@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "uring/socket.h"
 
-/* /proc/net/snmp has a line of names and one of numbers, /proc/net/snmp6 a name and a number in
- * each line. */
+/* Two counters: of datagrams that found the buffer of their socket full, and of those for which the
+ * sockets of the machine had no memory left (net.ipv4.udp_mem).  Linux has the second since 5.11.
+ *
+ * The file snmp has a line of names and one of numbers, snmp6 a name and a number in each line. The
+ * folder is that of the thread: /proc/net is that of the process, whose first thread may be in
+ * another network namespace. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAME "RcvbufErrors"
+#define FOLDER "/proc/thread-self/net/"
+#define FULL   "RcvbufErrors"
+#define SHORT  "MemErrors"
 
 enum { LINE_MAX_SIZE = 1024 };
 
@@ -21,36 +27,44 @@ static size_t next_word(const char **at)
     return strcspn(*at, " \n");
 }
 
-/* Returns which word of a line is NAME, or 0. */
-static uint32_t column_of(const char *line)
+/* Returns which word of a line is `name`, or 0. */
+static uint32_t column_of(const char *line, const char *name)
 {
     uint32_t column = 0;
     for (size_t size; (size = next_word(&line)) > 0; line += size, column++)
-        if (size == strlen(NAME) && memcmp(line, NAME, size) == 0)
+        if (size == strlen(name) && memcmp(line, name, size) == 0)
             return column;
     return 0;
 }
 
-static bool take_column(const char *line, uint32_t column, uint64_t *ret)
+/* Adds the number below `name`.  Returns false if there is none. */
+static bool add(const char *names, const char *numbers, const char *name, uint64_t *count)
 {
+    uint32_t column = column_of(names, name);
+    uint64_t more;
     for (uint32_t i = 0; i < column; i++) {
-        size_t size = next_word(&line);
-        line += size;
+        size_t size = next_word(&numbers);
+        numbers += size;
     }
-    return next_word(&line) > 0 && sscanf(line, "%" SCNu64, ret) == 1;
+    if (column == 0 || next_word(&numbers) == 0 || sscanf(numbers, "%" SCNu64, &more) != 1)
+        return false;
+    *count += more;
+    return true;
 }
 
 static int read_v4(uint64_t *ret)
 {
     char names[LINE_MAX_SIZE] = "", numbers[LINE_MAX_SIZE];
-    FILE *file = fopen("/proc/net/snmp", "re");
+    FILE *file = fopen(FOLDER "snmp", "re");
     if (file == NULL)
         return -errno;
     int result = -ENOENT;
     while (result != 0 && fgets(numbers, sizeof(numbers), file) != NULL) {
-        uint32_t column = strncmp(numbers, "Udp:", 4) == 0 ? column_of(names) : 0;
-        if (column > 0 && take_column(numbers, column, ret))
+        *ret = 0;
+        if (strncmp(numbers, "Udp:", 4) == 0 && add(names, numbers, FULL, ret)) {
+            (void)add(names, numbers, SHORT, ret);
             result = 0;
+        }
         memcpy(names, numbers, sizeof(names));
     }
     (void)fclose(file);
@@ -61,13 +75,14 @@ static int read_v4(uint64_t *ret)
 static uint64_t read_v6(void)
 {
     char line[LINE_MAX_SIZE];
-    uint64_t count = 0;
-    FILE *file = fopen("/proc/net/snmp6", "re");
+    uint64_t count = 0, more;
+    FILE *file = fopen(FOLDER "snmp6", "re");
     if (file == NULL)
         return 0;
     while (fgets(line, sizeof(line), file) != NULL)
-        if (sscanf(line, "Udp6" NAME " %" SCNu64, &count) == 1)
-            break;
+        if (sscanf(line, "Udp6" FULL " %" SCNu64, &more) == 1 ||
+            sscanf(line, "Udp6" SHORT " %" SCNu64, &more) == 1)
+            count += more;
     (void)fclose(file);
     return count;
 }

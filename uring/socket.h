@@ -92,9 +92,9 @@ uint32_t su_socket_discard(int fd, uint32_t count_max);
  * datagram before it is queued, where the network card has not.  Threads: any. */
 void su_socket_refuse_empty(const struct su_socket *socket);
 
-/* Writes how many datagrams have found the buffer of their socket full, in the whole network
- * namespace.  Only this tells them from those that a filter has refused.  Returns 0 or a negative
- * errno: /proc may be hidden.  Threads: any. */
+/* Writes how many datagrams have found the buffer of their socket full, or no memory for sockets,
+ * in the whole network namespace of this thread.  Only this tells them from those that a filter has
+ * refused.  Returns 0 or a negative errno: /proc may be hidden.  Threads: any. */
 SB_MUST_USE int su_socket_overflows(uint64_t *ret);
 
 /* Puts the socket into the ring's file table.  0 or as su_ring_file_add.
