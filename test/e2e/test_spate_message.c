@@ -38,7 +38,8 @@ static void small_messages_are_slices_and_not_copied(void **state)
     for (uint32_t i = 0; i < 200; i++) {
         assert_int_equal(mw_send_number(&world->client, i, 1000, NULL), 0);
         mw_until(world, mw_server_has, i + 1);
-        assert_in_range(world->server.seen[i].piece_count, 1, 2); /* packets */
+        /* Packets: where the machine is busy, a probe may bring a part once more. */
+        assert_in_range(world->server.seen[i].piece_count, 1, 4);
     }
     assert_int_equal(mw_stats_of(&world->server).bytes_copied, 0);
 }
