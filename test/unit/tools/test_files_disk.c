@@ -372,6 +372,29 @@ static void a_server_is_known_after_the_first_time(void **state)
     assert_int_equal(known_check(disk->path, "host:1", one, &known), -EINVAL); /* a folder */
 }
 
+/* Files of earlier versions have IPv6 addresses without brackets: a server in there is no new one,
+ * which would be trusted. */
+static void an_ipv6_server_is_known_without_brackets_too(void **state)
+{
+    struct disk *disk = *state;
+    char path[100];
+    char one[FINGERPRINT_SIZE];
+    char two[FINGERPRINT_SIZE];
+    enum known known;
+    (void)snprintf(path, sizeof(path), "%s/known", disk->path);
+    known_fingerprint((const uint8_t *)"one", 3, one);
+    known_fingerprint((const uint8_t *)"two", 3, two);
+    assert_int_equal(known_check(path, "::1:4433", one, &known), 0);
+    assert_int_equal(known_look(path, "[::1]:4433", one, &known), 0);
+    assert_int_equal(known, KNOWN_SAME);
+    assert_int_equal(known_check(path, "[::1]:4433", two, &known), 0);
+    assert_int_equal(known, KNOWN_OTHER);
+    assert_int_equal(known_check(path, "[::1]:443", two, &known), 0);
+    assert_int_equal(known, KNOWN_NEW);
+    assert_int_equal(known_check(path, "[::1]:443", one, &known), 0);
+    assert_int_equal(known, KNOWN_OTHER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +412,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_at_a_time_writes_a_part, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_is_known_after_the_first_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_ipv6_server_is_known_without_brackets_too, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

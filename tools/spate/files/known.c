@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "tools/spate/hex.h"
+#include "tools/spate/net.h"
 #include "tools/spate/secret_file.h"
 
 enum { KNOWN_FILE_MAX = 1 << 20 };
@@ -35,6 +36,19 @@ static const char *find(const char *text, const char *name)
     return NULL;
 }
 
+/* The same, and as it was written before IPv6 addresses had brackets.  Nothing else is written so:
+ * the port is behind the last colon. */
+static const char *find_either(const char *text, const char *name)
+{
+    char old[NET_NAME_SIZE];
+    const char *end = name[0] == '[' ? strchr(name, ']') : NULL;
+    const char *found = find(text, name);
+    if (found != NULL || end == NULL)
+        return found;
+    int size = snprintf(old, sizeof(old), "%.*s%s", (int)(end - name - 1), name + 1, end + 1);
+    return (size_t)size < sizeof(old) ? find(text, old) : NULL;
+}
+
 static int add(const char *path, const char *text, size_t size, const char *name,
                const char *fingerprint)
 {
@@ -57,7 +71,7 @@ static int check(const char *path, const char *server, const char *fingerprint, 
     int e = secret_file_read(path, KNOWN_FILE_MAX, &text, &size);
     if (e != 0 && e != -ENOENT)
         return e;
-    const char *found = text != NULL ? find(text, server) : NULL;
+    const char *found = text != NULL ? find_either(text, server) : NULL;
     enum known known = KNOWN_NEW;
     e = 0;
     if (found != NULL)

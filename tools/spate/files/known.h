@@ -15,7 +15,8 @@ enum known { KNOWN_SAME, KNOWN_NEW, KNOWN_OTHER };
 /* Writes "sha256:" and hexadecimal digits. */
 void known_fingerprint(const uint8_t *certificate, size_t size, char ret[FINGERPRINT_SIZE]);
 
-/* Looks a server up by its HOST:PORT, and adds it if it is new.
+/* Looks a server up by its HOST:PORT, and adds it if it is new.  An IPv6 address has brackets; in
+ * files of earlier versions it has none.
  *
  *   *ret   KNOWN_OTHER: it had another fingerprint, and nothing was changed.
  *
