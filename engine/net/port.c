@@ -139,7 +139,9 @@ static struct su_socket_config socket_config(const struct spate_shard *shard)
  */
 static uint8_t own_mark(const struct spate_shard *shard)
 {
-    return shard->config->ecn ? SP_ECN_ECT0 : SP_ECN_NOT;
+    if (!shard->config->ecn)
+        return SP_ECN_NOT;
+    return shard->config->congestion == SPATE_CONGESTION_PRAGUE ? SP_ECN_ECT1 : SP_ECN_ECT0;
 }
 
 static bool is_any_v6(const struct su_address *address)

@@ -4,7 +4,9 @@
 #include "test/support/spate_world.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <spate/settings.h>
 
@@ -87,6 +89,46 @@ static void prague_without_ecn_is_cubic(void **state)
     assert_int_equal(stats.congestion, SPATE_CONGESTION_CUBIC);
     spate_conn_stats(w->server.conn, &stats);
     assert_int_equal(stats.congestion, SPATE_CONGESTION_PRAGUE);
+}
+
+/* Returns IP_TOS of the one UDP socket here that is connected. */
+static int tos_of_client(void)
+{
+    int found = -1;
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in peer;
+        socklen_t peer_size = sizeof(peer), size = sizeof(int);
+        int type, tos;
+        if (getpeername(fd, (struct sockaddr *)&peer, &peer_size) != 0 ||
+            peer.sin_family != AF_INET || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+            type != SOCK_DGRAM)
+            continue;
+        assert_int_equal(found, -1);
+        assert_int_equal(getsockopt(fd, SOL_IP, IP_TOS, &tos, &size), 0);
+        found = tos;
+    }
+    return found;
+}
+
+/* A train with another mark would make the kernel look for its route. */
+static void a_client_has_a_socket_with_its_mark(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*set)(struct spate_config *);
+        enum spate_congestion congestion;
+        int mark;
+    } cases[] = {{set, SPATE_CONGESTION_CUBIC, 2},
+                 {set, SPATE_CONGESTION_PRAGUE, 1},
+                 {set_unmarked, SPATE_CONGESTION_CUBIC, 0}};
+    fixed_rate = 0;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        congestion = cases[i].congestion;
+        struct pw *w = pw_create(&(struct pw_config){.server = set, .client = cases[i].set});
+        (void)pw_connected(w);
+        assert_int_equal(tos_of_client(), cases[i].mark);
+        owned_end_all();
+    }
 }
 
 static void a_fixed_rate_is_kept(void **state)
@@ -192,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, each_controller_delivers),
         QT_TEST(owned, prague_without_ecn_is_cubic),
+        QT_TEST(owned, a_client_has_a_socket_with_its_mark),
         QT_TEST(owned, a_fixed_rate_is_kept),
         QT_TEST(owned, connections_of_one_engine_differ),
         QT_TEST(owned, what_does_not_exist_is_refused),
