@@ -178,14 +178,14 @@ uint32_t su_cmsg_build(uint8_t control[SU_CONTROL_SEND_SIZE],
 {
     SB_ASSERT(request->ecn <= ECN_MASK);
     uint32_t used = 0;
-    int tos = request->ecn;
+    int tos = (request->socket_tos & ~ECN_MASK) | request->ecn;
 
     if (request->segment_size != 0)
         used = append(control, used, SOL_UDP, UDP_SEGMENT, &request->segment_size,
                       sizeof(request->segment_size));
-    if (tos != request->socket_ecn && request->is_v4)
+    if (tos != request->socket_tos && request->is_v4)
         used = append(control, used, SOL_IP, IP_TOS, &tos, sizeof(tos));
-    else if (tos != request->socket_ecn)
+    else if (tos != request->socket_tos)
         used = append(control, used, SOL_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
     /* A source of the other family would be refused; the path is then wrong and not the packet. */
     if (request->source != NULL && !is_any(request->source) &&

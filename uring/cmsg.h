@@ -41,7 +41,7 @@ struct su_control_request {
     sa_family_t socket_family;
     bool is_v4;            /* the packet on the wire is IPv4 */
     uint8_t ecn;           /* 0 .. 3 */
-    uint8_t socket_ecn;    /* that of datagrams without a message about it */
+    uint8_t socket_tos;    /* of datagrams without a message about it; its DSCP is that of all */
     uint16_t segment_size; /* UDP_SEGMENT; 0: none */
     uint64_t depart_ns;    /* SCM_TXTIME: not before that time; 0: at once */
 };

@@ -169,12 +169,13 @@ static uint32_t datagram_count(const struct su_send_slot *slot)
 static void describe(struct su_send_slot *slot, uint32_t segment_size)
 {
     const struct su_socket *socket = slot->socket;
+    bool is_v4 = slot->peer.family == AF_INET;
     struct su_control_request request = {
         .source = &slot->source,
         .socket_family = socket->family,
-        .is_v4 = slot->peer.family == AF_INET,
+        .is_v4 = is_v4,
         .ecn = slot->ecn,
-        .socket_ecn = socket->ecn,
+        .socket_tos = is_v4 ? socket->tos_v4 : socket->tos_v6,
         .segment_size = (uint16_t)segment_size,
         .depart_ns = slot->depart_ns,
     };

@@ -125,6 +125,12 @@ static int get_int(int fd, int level, int option)
     return getsockopt(fd, level, option, &value, &size) == 0 ? value : -errno;
 }
 
+static uint8_t read_tos(int fd, int level, int option)
+{
+    int value = get_int(fd, level, option);
+    return value > 0 ? (uint8_t)value : 0;
+}
+
 int su_socket_inspect(int fd, struct su_socket_facts *ret, const char **ret_problem)
 {
     struct sockaddr_storage name;
@@ -239,7 +245,9 @@ int su_socket_open(struct su_socket *ret_socket, const struct su_socket_config *
         return error;
     }
 
-    opened.ecn = config->ecn;
+    opened.tos_v4 = read_tos(opened.fd, SOL_IP, IP_TOS);
+    opened.tos_v6 =
+        opened.family == AF_INET6 ? read_tos(opened.fd, SOL_IPV6, IPV6_TCLASS) : opened.tos_v4;
     opened.receive_bytes =
         grant_buffer(opened.fd, SO_RCVBUFFORCE, SO_RCVBUF, config->receive_bytes);
     opened.send_bytes = grant_buffer(opened.fd, SO_SNDBUFFORCE, SO_SNDBUF, config->send_bytes);

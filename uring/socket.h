@@ -41,7 +41,9 @@ struct su_socket {
     struct su_ring *ring; /* it is attached to, or NULL */
     sa_family_t family;   /* of the socket; a dual one is AF_INET6 */
     bool is_connected;
-    uint8_t ecn;             /* of datagrams that are sent without a message about it */
+    /* IP_TOS and IPV6_TCLASS, the DSCP and the mark of datagrams that are sent without a message
+     * about them.  The DSCP of an adopted socket is its owner's choice. */
+    uint8_t tos_v4, tos_v6;
     bool has_gso;            /* the kernel has UDP_SEGMENT */
     bool is_timed;           /* it was asked for, and the kernel has SO_TXTIME */
     struct su_address local; /* as bound: the port is known, the address may be "any" */

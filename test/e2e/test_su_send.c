@@ -283,6 +283,62 @@ static void trains_of_a_connected_socket_are_marked_as_asked(void **state)
     }
 }
 
+/* Receives a datagram and returns its whole TOS, or traffic class. */
+static int receive_tos(int fd, int level, int option)
+{
+    uint8_t bytes[2000];
+    _Alignas(struct cmsghdr) uint8_t control[SU_CONTROL_RECEIVE_SIZE];
+    struct iovec part = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+    assert_true(recvmsg(fd, &message, 0) > 0);
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    while (head != NULL && (head->cmsg_level != level || head->cmsg_type != option))
+        head = CMSG_NXTHDR(&message, head);
+    assert_non_null(head);
+    return *CMSG_DATA(head); /* IP_TOS is a byte, and IPV6_TCLASS an int of little endian */
+}
+
+/* A program, or systemd by IPTOS=, has chosen it for the socket that it hands in. */
+static void the_dscp_of_an_adopted_socket_stays(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *local;
+        int level, option;
+    } families[] = {{"127.0.0.1:0", SOL_IP, IP_TOS}, {"[::1]:0", SOL_IPV6, IPV6_TCLASS}};
+    static const struct {
+        int of_socket;
+        uint8_t mark;
+        int sent;
+    } cases[] = {{0xb8, 2, 0xba}, {0xb8, 0, 0xb8}, {0xba, 0, 0xb8}, {0xba, 2, 0xba}};
+    for (size_t i = 0; i < QT_COUNT(families) * QT_COUNT(cases); i++) {
+        const int level = families[i % 2].level, option = families[i % 2].option;
+        const int tos = cases[i / 2].of_socket;
+        const struct su_socket_config config = {.local = sw_address(families[i % 2].local)};
+        struct sw *w = sw_create((struct sw_config){0});
+        struct su_socket given, server;
+        assert_int_equal(su_socket_open(&given, &config, NULL), 0);
+        (void)owned_fd(given.fd);
+        assert_int_equal(su_socket_open(&server, &config, NULL), 0);
+        (void)owned_fd(server.fd);
+        assert_int_equal(setsockopt(given.fd, level, option, &tos, sizeof(tos)), 0);
+        uint32_t client =
+            sw_open(w, &(struct su_socket_config){.is_adopted = true, .fd = given.fd});
+        struct su_train train = {.socket = &w->sockets[client],
+                                 .destination = server.local,
+                                 .size = 1000,
+                                 .segment_size = 1000,
+                                 .ecn = cases[i / 2].mark};
+        sw_commit(w, &train, 0);
+        (void)sw_turn(w, 0);
+        assert_int_equal(receive_tos(server.fd, level, option), cases[i / 2].sent);
+        owned_end_all();
+    }
+}
+
 static void a_completion_of_an_earlier_use_of_a_slot_is_ignored(void **state)
 {
     (void)state;
@@ -375,6 +431,7 @@ int main(void)
         QT_TEST(owned, each_error_has_its_count_and_is_not_resent),
         QT_TEST(owned, a_train_that_met_an_old_refusal_is_sent_once_more),
         QT_TEST(owned, trains_of_a_connected_socket_are_marked_as_asked),
+        QT_TEST(owned, the_dscp_of_an_adopted_socket_stays),
         QT_TEST(owned, a_completion_of_an_earlier_use_of_a_slot_is_ignored),
         QT_TEST(owned, a_full_submission_queue_delays_and_loses_nothing),
         QT_TEST(owned, slots_that_are_out_at_the_end_are_no_leak),

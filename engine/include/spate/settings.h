@@ -95,6 +95,7 @@ struct spate_listen_options {
     /* Sockets that the process was started with, instead of `address`, which is ignored then: see
      * spate_inherited_sockets().  All are bound to one address.  The shards of an engine that
      * listen there get the whole list each, and each takes one; further shards open their own.
+     * The DSCP that a socket has by then (IP_TOS, IPV6_TCLASS) stays that of its datagrams.
      * NULL: none. */
     const int *fds;        /* copied; the descriptors stay the program's, which may close them */
     uint32_t fd_count;     /* entries in `fds`: 1 to 192 */

@@ -239,11 +239,12 @@ static void only_what_is_asked_for_is_built(void **state)
         {{.socket_family = AF_INET, .is_v4 = true, .ecn = 2}, 1, 0, 0, 0, 0, 0},
         {{.socket_family = AF_INET6, .is_v4 = true, .ecn = 2}, 1, 0, 0, 0, 0, 0},
         {{.socket_family = AF_INET6, .ecn = 1}, 0, 1, 0, 0, 0, 0},
-        {{.socket_family = AF_INET, .is_v4 = true, .ecn = 2, .socket_ecn = 2}, 0, 0, 0, 0, 0, 0},
-        {{.socket_family = AF_INET, .is_v4 = true, .ecn = 1, .socket_ecn = 2}, 1, 0, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .is_v4 = true, .socket_ecn = 2}, 1, 0, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .socket_ecn = 2}, 0, 1, 0, 0, 0, 0},
-        {{.socket_family = AF_INET6, .ecn = 2, .socket_ecn = 2}, 0, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET, .is_v4 = true, .ecn = 2, .socket_tos = 2}, 0, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET, .is_v4 = true, .ecn = 1, .socket_tos = 2}, 1, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .is_v4 = true, .socket_tos = 2}, 1, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .socket_tos = 2}, 0, 1, 0, 0, 0, 0},
+        {{.socket_family = AF_INET6, .ecn = 2, .socket_tos = 2}, 0, 0, 0, 0, 0, 0},
+        {{.socket_family = AF_INET, .is_v4 = true, .socket_tos = 0xb8}, 0, 0, 0, 0, 0, 0},
         {{.socket_family = AF_INET, .is_v4 = true, .source = &v4}, 0, 0, 0, 1, 0, 0},
         {{.socket_family = AF_INET6, .is_v4 = true, .source = &v4}, 0, 0, 0, 0, 1, 0},
         {{.socket_family = AF_INET6, .source = &v6, .ecn = 3, .segment_size = 1252},
@@ -294,6 +295,7 @@ static void built_values_are_the_right_ones(void **state)
         .source = &source,
         .socket_family = AF_INET6,
         .ecn = 3,
+        .socket_tos = 0xb8,
         .segment_size = 1252,
         .depart_ns = UINT64_C(0x123456789abcdef0),
     };
@@ -310,7 +312,7 @@ static void built_values_are_the_right_ones(void **state)
     memcpy(&depart_ns, CMSG_DATA(find(&message, SOL_SOCKET, SCM_TXTIME)), sizeof(depart_ns));
     assert_int_equal(depart_ns, UINT64_C(0x123456789abcdef0));
     assert_int_equal(segment_size, 1252);
-    assert_int_equal(tclass, 3);
+    assert_int_equal(tclass, 0xbb);
     assert_int_equal(info.ipi6_ifindex, 5);
     assert_memory_equal(&info.ipi6_addr, &source.v6.sin6_addr, 16);
 }
