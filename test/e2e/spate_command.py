@@ -147,6 +147,16 @@ class Mistakes(unittest.TestCase):
         self.expect(1, '/no/such/folder/key: No such file or directory', 'cert', '--out-cert',
                     '/dev/null', '--out-key', '/no/such/folder/key')
 
+    def test_two_names_of_one_new_file_are_no_two_files(self):
+        """Neither file is there when the command line is read."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.symlink('to', f'{folder}/link')
+            os.symlink('to too', f'{folder}/link too')
+            for cert, key in (('a', './a'), ('link', 'to'), ('to too', 'link too')):
+                self.expect(2, '--out-cert and --out-key must be two files', 'cert', '--out-cert',
+                            f'{folder}/{cert}', '--out-key', f'{folder}/{key}')
+                self.assertIn('PRIVATE KEY', pathlib.Path(folder, key).read_text())
+
     def test_an_ipv6_address_has_brackets(self):
         with tempfile.TemporaryDirectory() as folder:
             self.expect(1, '[::1]:1: ', 'get', '--insecure', '-o', folder, 'https://[::1]:1/x')

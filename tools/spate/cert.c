@@ -97,6 +97,12 @@ static bool is_same_file(const char *a, const char *b)
     return S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
 }
 
+static int refuse_one_file(const struct cert_options *options)
+{
+    return message_usage("cert", "--out-cert and --out-key must be two files, not",
+                         options->out_cert);
+}
+
 /* Returns true, or false and the exit status, after one line on stderr or the help text. */
 static bool parse_cert(int argc, char **argv, struct cert_options *ret, int *ret_status)
 {
@@ -119,8 +125,7 @@ static bool parse_cert(int argc, char **argv, struct cert_options *ret, int *ret
     else if (ret->out_key == NULL)
         *ret_status = message_usage("cert", "--out-key is missing", NULL);
     else if (is_same_file(ret->out_cert, ret->out_key))
-        *ret_status =
-            message_usage("cert", "--out-cert and --out-key must be two files, not", ret->out_cert);
+        *ret_status = refuse_one_file(ret);
     ret->self_signed.names = ret->names;
     return *ret_status == 0;
 }
@@ -147,6 +152,16 @@ static bool write_file(const char *path, const char *text, mode_t mode)
     return is_written;
 }
 
+/* Names of one file that was not there tell it only now: the key stays then. */
+static int write_both(const struct cert_options *options, const char *cert_pem, const char *key_pem)
+{
+    if (!write_file(options->out_key, key_pem, 0600))
+        return EXIT_FAILURE;
+    if (is_same_file(options->out_cert, options->out_key))
+        return refuse_one_file(options);
+    return write_file(options->out_cert, cert_pem, 0644) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int cert_run(int argc, char **argv)
 {
     struct cert_options options = {0};
@@ -162,9 +177,8 @@ int cert_run(int argc, char **argv)
         message("cert", "%s", error.text);
         return EXIT_FAILURE;
     }
-    bool is_written =
-        write_file(options.out_key, key_pem, 0600) && write_file(options.out_cert, cert_pem, 0644);
+    status = write_both(&options, cert_pem, key_pem);
     spate_free(key_pem);
     spate_free(cert_pem);
-    return is_written ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }
