@@ -115,13 +115,6 @@ def child_of(process):
     raise AssertionError('no child')
 
 
-def cpu_seconds(pid):
-    """The CPU time that a process has taken."""
-    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
-        fields = file.read().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
 def is_alive(pid):
     try:
         with open(f'/proc/{pid}/stat', encoding='ascii') as file:

@@ -6,15 +6,13 @@ CPU, and signals end it.
 usage: example.py SPATE CLIENT EXAMPLE
 """
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-from processes import Processes
+from processes import Processes, cpu_s
 from slower import SLOWER
 
 SPATE, CLIENT, EXAMPLE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
@@ -23,18 +21,9 @@ QUIET_S = 0.5
 QUIET_CPU_S = 0.05  # a loop that spins takes all of QUIET_S
 
 
-def cpu_s(pid):
-    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
 class Example(Processes):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix='spate-example-')
-        self.addCleanup(folder.cleanup)
-        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
-                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+        self.make_certificate(SPATE, HANG_S)
 
     def serve(self):
         server = subprocess.Popen([EXAMPLE, self.cert, self.key, '0'], text=True,

@@ -6,17 +6,15 @@ nothing, and one for which there is no descriptor, cost no time and end nothing.
 usage: example_ends.py SPATE CLIENT FAIL_RING HAND_OVER FLEET_SERVER EXAMPLE..."""
 import json
 import os
-import pathlib
 import resource
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-from processes import Processes
+from processes import Processes, cpu_s
 from slower import SLOWER
 
 SPATE, CLIENT, FAIL_RING, HAND_OVER, FLEET = (os.path.abspath(sys.argv.pop(1)) for _ in range(5))
@@ -28,19 +26,9 @@ WATCHED_CPU_S = 0.2 * SLOWER  # a loop that spins takes all of WATCHED_S
 PATIENCE_S = 11  # beyond 10 s, which used to end a channel
 
 
-def cpu_s(pid):
-    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
-
-
 class Ends(Processes):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix='spate-example-')
-        self.addCleanup(folder.cleanup)
-        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        self.path = f'{folder.name}/next'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
-                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+        self.path = str(self.make_certificate(SPATE, HANG_S) / 'next')
 
     def begin(self, *words, **more):
         server = self.start(*words, **more)

@@ -5,12 +5,10 @@
 usage: example_pairs.py SPATE ECHO DATAGRAM-SERVER DATAGRAM-CLIENT FILE-RECEIVE FILE-SEND [GREET]
 """
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
@@ -25,12 +23,7 @@ HANG_S = 30 * SLOWER
 
 class Pair(Processes):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix='spate-example-')
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
-                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+        self.folder = self.make_certificate(SPATE, HANG_S)
 
     def serve(self, program, *words):
         server = self.start(program, self.cert, self.key, '0', *words)

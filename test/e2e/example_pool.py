@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import unittest
 
 from processes import Processes
@@ -20,11 +19,7 @@ HANG_S = 30 * SLOWER
 
 class ExamplePool(Processes):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix='spate-example-')
-        self.addCleanup(folder.cleanup)
-        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
-                       timeout=HANG_S, stdout=subprocess.DEVNULL)
+        self.make_certificate(SPATE, HANG_S)
 
     def serve(self, word='0', program=SERVER):
         server = subprocess.Popen([program, self.cert, self.key, word], text=True,

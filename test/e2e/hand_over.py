@@ -11,9 +11,7 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import unittest
 
 from processes import Processes
@@ -29,13 +27,8 @@ HANDSHAKE_MS_MAX = 900
 
 class HandOver(Processes):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory(prefix='spate-hand-over-')
-        self.addCleanup(folder.cleanup)
-        self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        self.path = f'{folder.name}/next'
+        self.path = str(self.make_certificate(SPATE, HANG_S) / 'next')
         self.port = '0'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
-                       timeout=HANG_S, stdout=subprocess.DEVNULL)
 
     def serve(self, *quic_lb, drain_s=DRAIN_S):
         server = self.start(SERVER, self.cert, self.key, self.port, self.path, str(drain_s),

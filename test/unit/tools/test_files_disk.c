@@ -347,6 +347,14 @@ static void one_at_a_time_writes_a_part(void **state)
 
 /* ---- Servers that are known ---- */
 
+/* Sets the path of a file that is not there yet, and two fingerprints. */
+static void know_nobody(const struct disk *disk, char *path, size_t size, char *one, char *two)
+{
+    (void)snprintf(path, size, "%s/known", disk->path);
+    known_fingerprint((const uint8_t *)"one", 3, one);
+    known_fingerprint((const uint8_t *)"two", 3, two);
+}
+
 static void a_server_is_known_after_the_first_time(void **state)
 {
     struct disk *disk = *state;
@@ -354,9 +362,7 @@ static void a_server_is_known_after_the_first_time(void **state)
     char one[FINGERPRINT_SIZE];
     char two[FINGERPRINT_SIZE];
     enum known known;
-    (void)snprintf(path, sizeof(path), "%s/known", disk->path);
-    known_fingerprint((const uint8_t *)"one", 3, one);
-    known_fingerprint((const uint8_t *)"two", 3, two);
+    know_nobody(disk, path, sizeof(path), one, two);
     assert_int_equal(known_look(path, "host:1", one, &known), 0);
     assert_int_equal(known, KNOWN_NEW);
     assert_int_equal(known_check(path, "host:1", one, &known), 0);
@@ -381,9 +387,7 @@ static void an_ipv6_server_is_known_without_brackets_too(void **state)
     char one[FINGERPRINT_SIZE];
     char two[FINGERPRINT_SIZE];
     enum known known;
-    (void)snprintf(path, sizeof(path), "%s/known", disk->path);
-    known_fingerprint((const uint8_t *)"one", 3, one);
-    known_fingerprint((const uint8_t *)"two", 3, two);
+    know_nobody(disk, path, sizeof(path), one, two);
     assert_int_equal(known_check(path, "::1:4433", one, &known), 0);
     assert_int_equal(known_look(path, "[::1]:4433", one, &known), 0);
     assert_int_equal(known, KNOWN_SAME);
