@@ -217,6 +217,13 @@ static uint64_t draw(uint64_t *random)
     return *random >> 33;
 }
 
+/* How long a client waits for a server that has given up: the idle timeout, or three PTOs, which an
+ * initial RTT of 10 s makes 90 s.  [RFC9000 10.1] */
+static bool sets_patience(const struct se_config_field *field)
+{
+    return is_named(field, "idle_timeout_ns") || is_named(field, "initial_rtt_ns");
+}
+
 static void mix(uint64_t seed)
 {
     uint64_t random = seed, value;
@@ -226,7 +233,7 @@ static void mix(uint64_t seed)
             const struct se_config_field *field = &se_config_fields[f];
             uint32_t index = (uint32_t)(draw(&random) % 4);
             if (draw(&random) % 4 != 0 || !value_of(field, index, &value) ||
-                (is_rate(field) && value < RATE_LEAST) || is_named(field, "idle_timeout_ns"))
+                (is_rate(field) && value < RATE_LEAST) || sets_patience(field))
                 continue;
             set(&at_hand.configs[side], field, value);
         }
