@@ -109,8 +109,8 @@ class Bench:
 
 def fill(path, size):
     with open(path, 'wb') as file:
-        for _ in range(0, size, 1 << 20):
-            file.write(os.urandom(min(size, 1 << 20)))
+        for at in range(0, size, 1 << 20):
+            file.write(os.urandom(min(size - at, 1 << 20)))
 
 
 def loopback(bench):
@@ -177,6 +177,8 @@ def link(bench):
             for _ in range(RUNS + 2 if size < 1e7 else 2):
                 words = bench.cp(port, '@:file', bench.out, address='10.77.0.2', before=here)
                 found = json.loads(bench.run(words)[2])
+                if found['bytes'] != size:
+                    sys.exit(f"{name}: {found['bytes']} bytes came")
                 whole.append(found['seconds'] * 1e3)
                 rest.append(found['seconds'] * 1e3 - found['connect_ms'])
             ms, rest_ms = statistics.median(whole), statistics.median(rest)
