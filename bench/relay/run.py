@@ -121,6 +121,7 @@ def measure(row, name, first, last, address, args):
         except (ValueError, KeyError):
             rates.append(0)
         server.kill()
+        server.wait()  # the next one takes its port
     print(f'{name:13} p50 {pings[0]:>7} us  p99 {pings[1]:>7} us  max {pings[2]:>8} us  lost '
           f'{pings[3]:>3}   1 flow {rates[0]:6.2f} Gbit/s   5 flows {rates[1]:6.2f} Gbit/s',
           flush=True)
