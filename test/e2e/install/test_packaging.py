@@ -5,6 +5,7 @@ one package, the symbols are those of the library, and the service's command lin
 
 usage: test_packaging.py MESON BUILD-DIR SOURCE-DIR SPATE LIBSPATE
 """
+import contextlib
 import fnmatch
 import json
 import os
@@ -22,6 +23,7 @@ MESON, BUILD, SOURCE, SPATE, LIBSPATE = map(os.path.abspath, sys.argv[1:6])
 del sys.argv[1:]
 PACKAGING = pathlib.Path(SOURCE, 'tools/packaging')
 DEBIAN = PACKAGING / 'debian'
+README = PACKAGING / 'README.md'
 UNITS = [PACKAGING / 'systemd' / name for name in ('spate.service', 'spate.socket')]
 HANG_S = 60
 # As systemd does between fork() and exec(): one socket, which is descriptor 3.
@@ -119,35 +121,58 @@ class Debian(unittest.TestCase):
 
 
 class Units(unittest.TestCase):
-    def test_the_service_serves_from_the_socket_unit(self):
+    @contextlib.contextmanager
+    def service(self, folder, options):
+        """Runs the service on a socket, with a file to serve; yields the port."""
         service, unit = map(settings, UNITS)
+        root = pathlib.Path(folder, 'root')
+        root.mkdir()
+        (root / 'file').write_text('served')
+        command = service['ExecStart'][0]
+        self.assertTrue(command.startswith('/usr/bin/spate '), command)
+        command = command.replace('/usr/bin/spate', SPATE, 1).replace('/srv/spate', str(root))
+        words = shlex.split(command.replace('$SPATE_OPTIONS', options))
+        self.assertIn(str(root), words)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.bind(('127.0.0.1', 0))
+            server = subprocess.Popen(
+                [sys.executable, '-c', ACTIVATE, str(one.fileno()), unit['FileDescriptorName'][0],
+                 *words], pass_fds=[one.fileno()], stdout=subprocess.PIPE, text=True,
+                env=dict(os.environ, SPATE_STAT_DIR=folder))
+            try:
+                line = server.stdout.readline()
+                if line.startswith('fingerprint '):
+                    line = server.stdout.readline()
+                self.assertIn('listening at', line)
+                yield one.getsockname()[1]
+            finally:
+                server.terminate()
+                server.communicate(timeout=HANG_S)
+        self.assertEqual(server.returncode, 0)
+
+    def test_the_service_serves_from_the_socket_unit(self):
         with tempfile.TemporaryDirectory() as folder:
-            root, got = pathlib.Path(folder, 'root'), pathlib.Path(folder, 'got')
-            root.mkdir()
-            (root / 'file').write_text('served')
-            command, cert = service['ExecStart'][0], f'{folder}/cert.pem'
-            self.assertTrue(command.startswith('/usr/bin/spate '), command)
-            command = command.replace('/usr/bin/spate', SPATE, 1).replace('/srv/spate', str(root))
-            words = shlex.split(command.replace('$SPATE_OPTIONS', f'--cert-out {cert}'))
-            self.assertIn(str(root), words)
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-                one.bind(('127.0.0.1', 0))
-                server = subprocess.Popen(
-                    [sys.executable, '-c', ACTIVATE, str(one.fileno()),
-                     unit['FileDescriptorName'][0], *words],
-                    pass_fds=[one.fileno()], stdout=subprocess.PIPE, text=True,
-                    env=dict(os.environ, SPATE_STAT_DIR=folder))
-                try:
-                    self.assertIn('listening at', server.stdout.readline())
-                    stats = list(pathlib.Path(folder).glob('spate-*.stat'))
-                    self.assertEqual(len(stats), 1)
-                    subprocess.run([SPATE, 'get', '--ca', cert, '-o', got, 'https://127.0.0.1:'
-                                    f'{one.getsockname()[1]}/file'], check=True, timeout=HANG_S)
-                finally:
-                    server.terminate()
-                    server.communicate(timeout=HANG_S)
+            got, cert = pathlib.Path(folder, 'got'), f'{folder}/cert.pem'
+            with self.service(folder, f'--cert-out {cert}') as port:
+                self.assertEqual(len(list(pathlib.Path(folder).glob('spate-*.stat'))), 1)
+                subprocess.run([SPATE, 'get', '--ca', cert, '-o', got,
+                                f'https://127.0.0.1:{port}/file'], check=True, timeout=HANG_S)
             self.assertEqual((got / 'file').read_text(), 'served')
-            self.assertEqual(server.returncode, 0)
+
+    def test_the_options_of_the_documents_serve(self):
+        state = '/var/lib/' + settings(UNITS[0])['StateDirectory'][0]
+        said = re.findall(r'SPATE_OPTIONS=(--cp[^\n\']*)',
+                          UNITS[0].read_text() + README.read_text())
+        self.assertEqual(len(said), 2)
+        for options in said:
+            # The service's user can write nowhere else.
+            self.assertEqual(re.findall(r'/\S*', options), [f'{state}/id'])
+            with tempfile.TemporaryDirectory() as folder:
+                got = pathlib.Path(folder, 'got')
+                with self.service(folder, options.replace(state, folder)) as port:
+                    subprocess.run([SPATE, 'cp', '--port', str(port), '--known', f'{folder}/known',
+                                    '127.0.0.1:file', got], check=True, timeout=HANG_S)
+                self.assertEqual((got / 'file').read_text(), 'served')
 
     def test_the_counters_have_a_folder(self):
         service = settings(UNITS[0])
@@ -163,6 +188,10 @@ class Units(unittest.TestCase):
                 text = path.read_text().replace('/usr/bin/spate', SPATE)
                 text = re.sub(r'^Documentation=.*\n', '', text, flags=re.M)
                 pathlib.Path(folder, path.name).write_text(text)
+            drop_in = re.search(r'^    \[Service\]\n(    .*\n)+', README.read_text(), re.M)[0]
+            pathlib.Path(folder, 'spate.service.d').mkdir()
+            pathlib.Path(folder, 'spate.service.d/tls.conf').write_text(
+                re.sub('^    ', '', drop_in, flags=re.M))
             done = subprocess.run(
                 ['systemd-analyze', 'verify', *(f'{folder}/{path.name}' for path in UNITS)],
                 capture_output=True, text=True, timeout=HANG_S,
