@@ -20,7 +20,9 @@ struct spate_shard;
  * pacer holds something back for the first time; most connections never come that far.  A path of
  * which it is not known sends as before. */
 struct se_depart {
-    bool is_on; /* the configuration allows it, and some interface has fq */
+    bool is_on;          /* the configuration allows it, and some interface has fq, or may have */
+    bool is_asked;       /* whether one has */
+    uint8_t train_count; /* trains until then */
     struct su_qdisc qdisc;
 };
 
@@ -34,9 +36,13 @@ struct se_conn_depart {
 /* The longest time for which trains are made ahead. */
 #define SE_DEPART_AHEAD_NS (2 * SB_MS)
 
-/* Finds out whether there is any fq.  Never fails: without it `is_on` stays false. */
 void se_depart_init(struct se_depart *depart, bool is_wanted);
 void se_depart_deinit(struct se_depart *depart);
+
+/* Finds out once whether there is any fq: where the shard begins to listen, for a client when its
+ * pacer holds something back for the first time, or soon.  One that sends little need not know.
+ * Never fails: without fq `is_on` is false afterwards. */
+void se_depart_ask(struct se_depart *depart);
 
 /* Lets `train` be made ahead if the kernel holds trains on the path in use. */
 void se_depart_prepare(const struct spate_conn *conn, struct sp_train *train);

@@ -204,6 +204,7 @@ int se_port_adopt(struct spate_shard *shard, const struct su_socket *socket, boo
     if (result != 0)
         return result;
     port->is_shared = is_shared;
+    se_depart_ask(&shard->depart);
     *ret = port;
     return 0;
 }

@@ -30,9 +30,9 @@ static void set(struct spate_config *config)
 static void pretend_fq(struct spate_shard *shard)
 {
     struct se_depart *depart = &shard->depart;
-    if (!depart->is_on)
+    if (!depart->is_asked || !depart->is_on)
         assert_int_equal(su_qdisc_init(&depart->qdisc), 0);
-    depart->is_on = true;
+    depart->is_asked = depart->is_on = true;
     depart->qdisc.known[0] =
         (struct su_qdisc_known){(int)if_nametoindex("lo"), true, shard->now_ns};
 }
@@ -87,12 +87,38 @@ static void without_fq_trains_leave_at_once(void **state)
     (void)state;
     pacing = SPATE_KERNEL_PACING_AUTO;
     struct pw *w = pw_create(&(struct pw_config){.client = set});
-    if (w->client.shard->depart.is_on) /* some interface of this machine has it, loopback not */
-        print_message("    an interface has fq\n");
     struct spate_conn *conn = pw_connected(w);
     (void)send_all(w, conn);
+    assert_true(w->client.shard->depart.is_asked);
+    if (w->client.shard->depart.is_on) /* some interface of this machine has it, loopback not */
+        print_message("    an interface has fq\n");
     assert_int_equal(timed(w->client.shard), 0);
     assert_false(conn->depart.is_held);
+}
+
+static bool has_a_byte_more(struct pw *w)
+{
+    static uint64_t bytes_in;
+    bool has_more = w->server.bytes_in > bytes_in;
+    bytes_in = has_more ? w->server.bytes_in : bytes_in;
+    return has_more;
+}
+
+/* The kernel is asked about its queues when there is something to gain, or by who lives long. */
+static void a_few_packets_ask_for_no_queue(void **state)
+{
+    (void)state;
+    struct pw *w = pw_create(NULL);
+    struct spate_conn *conn = pw_connected(w);
+    const struct se_depart *depart = &w->client.shard->depart;
+    assert_false(depart->is_asked);
+    for (uint32_t i = 0; i < 80; i++) {
+        uint64_t id;
+        assert_int_equal(spate_stream_open(conn, false, &id), 0);
+        assert_int_equal(spate_stream_send(conn, id, bytes, 1, true, 1), 0);
+        pw_until(w, has_a_byte_more);
+    }
+    assert_true(depart->is_asked);
 }
 
 static void it_can_be_turned_off(void **state)
@@ -138,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(owned, trains_get_times_where_the_interface_keeps_to_them),
         QT_TEST(owned, without_fq_trains_leave_at_once),
+        QT_TEST(owned, a_few_packets_ask_for_no_queue),
         QT_TEST(owned, it_can_be_turned_off),
         QT_TEST(owned, the_report_names_both_parts),
         QT_TEST(owned, what_does_not_exist_is_refused),

@@ -510,8 +510,9 @@ enum spate_resume_phase {
  *
  * A path is looked up when its pacer first holds something back: its route, and the queueing
  * discipline of that interface.  Loopback and virtual interfaces without fq are paced by the shard,
- * and so is everything if no interface had fq when the engine was created.  spate_caps() reports
- * SO_TXTIME and fq; the counter trains_timed counts such trains. */
+ * and so is everything of a shard if no interface had fq when it was asked: when the shard began to
+ * listen, or when it first sent more than a little.  spate_caps() reports SO_TXTIME and fq; the
+ * counter trains_timed counts such trains. */
 
 /* zero_copy sends large trains with SENDMSG_ZC from slots that are registered with the ring.  That
  * saves one copy per byte where the network card can gather and compute checksums.  It costs a
