@@ -75,6 +75,12 @@ uint32_t se_cpus_shard_count(const struct se_cpus *cpus)
     return SB_MIN(SB_MAX(count, 1u), (uint32_t)SE_SHARDS_MAX);
 }
 
+bool se_cpus_matter(const struct spate_config *config)
+{
+    return config->shard_count == SPATE_SHARDS_AUTO ||
+           (config->pinning == SPATE_PINNING_ON && config->cpus == NULL);
+}
+
 bool se_cpus_choose(const struct se_cpus *cpus, struct spate_config *config, int ret[SE_SHARDS_MAX])
 {
     bool is_auto = config->shard_count == SPATE_SHARDS_AUTO;

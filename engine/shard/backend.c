@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/shard/backend.h"
 
-/* AUTO is decided by making what a shard makes, and undoing it, not by the kernel's version: a
- * filter refuses io_uring, or a limit of the process is too small for its rings, and both differ
- * from one system to the next.  Where the limits are enough for one shard and not for all of them,
- * spate_engine_create() falls back. */
+/* AUTO is decided by making the shards, not by the kernel's version: a filter refuses io_uring, or
+ * a limit of the process is too small for its rings, and both differ from one system to the next.
+ * Without an engine it is found out by making what a shard makes, and undoing it. */
 
 #include <errno.h>
 
@@ -25,35 +24,16 @@ void se_backend_warn(const struct spate_error *reason, struct spate_error *ret)
                  reason->text);
 }
 
-static enum spate_backend probe(const struct spate_config *config, struct spate_error *reason)
-{
-    struct spate_config uring = *config;
-    uring.backend = SPATE_BACKEND_IO_URING;
-    int error = se_shard_try(&uring);
-    if (error == 0)
-        return SPATE_BACKEND_IO_URING;
-    se_backend_explain(error, reason);
-    return SPATE_BACKEND_MMSG;
-}
-
 enum spate_backend spate_backend_probe(struct spate_error *reason)
 {
     struct spate_config config;
     spate_config_init(&config);
-    return probe(&config, reason);
-}
-
-enum spate_backend se_backend_choose(const struct spate_config *config, struct spate_error *warning)
-{
-    if (config->backend != SPATE_BACKEND_AUTO)
-        return config->backend;
-    if (config->lent_ring != NULL)
+    config.backend = SPATE_BACKEND_IO_URING;
+    int error = se_shard_try(&config);
+    if (error == 0)
         return SPATE_BACKEND_IO_URING;
-    struct spate_error reason = {""};
-    enum spate_backend backend = probe(config, &reason);
-    if (backend == SPATE_BACKEND_MMSG)
-        se_backend_warn(&reason, warning);
-    return backend;
+    se_backend_explain(error, reason);
+    return SPATE_BACKEND_MMSG;
 }
 
 enum su_backend se_backend_of_ring(enum spate_backend backend)

@@ -6,11 +6,6 @@
 
 #include "uring/ring.h"
 
-/* Returns the back-end for `config`: never SPATE_BACKEND_AUTO.  If AUTO falls back to mmsg, writes
- * one line with the reason to `warning`; otherwise leaves it untouched. */
-enum spate_backend se_backend_choose(const struct spate_config *config,
-                                     struct spate_error *warning);
-
 /* Writes why a ring could not be made: the limit that is too small, or what forbids it. */
 void se_backend_explain(int error, struct spate_error *ret);
 

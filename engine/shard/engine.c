@@ -150,16 +150,17 @@ static void unmake_shards(struct spate_engine *engine)
     engine->shards_made = 0;
 }
 
-/* Makes the shards.  If only some of them fit into the limits of this process with io_uring, and
- * the configuration leaves the choice to us, makes all of them with mmsg. */
+/* Makes the shards.  If io_uring is refused, or not all of them fit into the limits of this process
+ * with it, and the configuration leaves the choice to us, makes all of them with mmsg.  Nothing is
+ * tried before: what a ring that is made twice takes is a tenth of a client's life. */
 static int choose_and_make_shards(struct spate_engine *engine, struct spate_error *error)
 {
-    bool may_choose =
-        engine->config.backend == SPATE_BACKEND_AUTO && engine->config.lent_ring == NULL;
-    engine->config.backend = se_backend_choose(&engine->config, &engine->warning);
-    bool is_last = !may_choose || engine->config.backend == SPATE_BACKEND_MMSG;
-    int result = make_shards(engine, is_last ? error : NULL);
-    if (result == 0 || is_last)
+    bool is_auto = engine->config.backend == SPATE_BACKEND_AUTO;
+    bool may_fall_back = is_auto && engine->config.lent_ring == NULL;
+    if (is_auto)
+        engine->config.backend = SPATE_BACKEND_IO_URING;
+    int result = make_shards(engine, may_fall_back ? NULL : error);
+    if (result == 0 || !may_fall_back)
         return result;
     struct spate_error reason = {""};
     se_backend_explain(result, &reason);
@@ -214,8 +215,9 @@ int spate_engine_create(const struct spate_config *given, struct spate_engine **
     engine->given.lent_ring = NULL;
     engine->given.stat_file = NULL;
     engine->fused = fused;
-    struct se_cpus cpus;
-    se_cpus_read(&cpus);
+    struct se_cpus cpus = {.count = 0};
+    if (se_cpus_matter(&engine->config))
+        se_cpus_read(&cpus);
     bool is_pinned = se_cpus_choose(&cpus, &engine->config, engine->cpus);
     engine->config.cpus = is_pinned ? engine->cpus : NULL;
     sb_list_init(&engine->listeners);

@@ -6,14 +6,17 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* From here on this process gets `error` for system call `number`.  There is no way back. */
@@ -65,9 +68,14 @@ static int create(enum spate_backend backend, struct spate_engine **ret, struct 
     return result;
 }
 
+/* All of it: a smaller ring fits into limits where the default does not. */
 static void takes_its_default(struct spate_config *config)
 {
+    struct spate_config defaults;
+    spate_config_init(&defaults);
     config->backend = SPATE_BACKEND_AUTO;
+    config->receive_slots = defaults.receive_slots;
+    config->transmit_slots = defaults.transmit_slots;
 }
 
 static bool bytes_arrived(struct pw *w)
@@ -306,6 +314,92 @@ static void it_runs_without_epoll_pwait2(void **state)
         in_a_child(check_coarse, &errors[i]);
 }
 
+/* ---- What the start of an engine asks for ---- */
+
+#ifdef __x86_64__
+
+enum { MINE = 0x5ca1ab1e }; /* a sixth argument, which these calls do not have */
+
+static struct {
+    uint32_t rings;
+    uint32_t opened; /* files of /proc and /sys */
+    uint32_t netlinks;
+} asked;
+
+/* Counts a system call that the filter has stopped, and makes it. */
+static void on_call(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    long first = registers[REG_RDI];
+    long second = registers[REG_RSI];
+    const char *path = (const char *)(uintptr_t)second;
+    if (info->si_syscall == SYS_io_uring_setup)
+        asked.rings++;
+    else if (info->si_syscall == SYS_socket)
+        asked.netlinks += first == AF_NETLINK;
+    else
+        asked.opened += strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/sys/", 5) == 0;
+    long result = syscall(info->si_syscall, first, second, registers[REG_RDX], registers[REG_R10],
+                          0L, (long)MINE);
+    registers[REG_RAX] = result >= 0 ? result : -errno;
+}
+
+static void count_calls(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[5])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MINE, 4, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+    };
+    const struct sock_fprog program = {.len = QT_COUNT(filter), .filter = filter};
+    struct sigaction action = {.sa_sigaction = on_call, .sa_flags = SA_SIGINFO};
+    assert_int_equal(sigaction(SIGSYS, &action, NULL), 0);
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void check_asked(const void *argument)
+{
+    (void)argument;
+    struct spate_engine *engine;
+    struct spate_config config;
+    count_calls();
+    assert_int_equal(create(SPATE_BACKEND_AUTO, &engine, NULL), 0);
+    assert_int_equal(asked.rings, 2); /* one for each shard */
+    assert_int_equal(asked.opened, 0);
+    assert_int_equal(asked.netlinks, 0);
+    owned_end(engine);
+
+    /* Where the number of CPUs matters, it is read. */
+    spate_config_init(&config);
+    config.shard_count = SPATE_SHARDS_AUTO;
+    assert_int_equal(spate_engine_create(&config, &engine, NULL), 0);
+    assert_true(asked.opened > 0);
+    spate_engine_destroy(engine);
+}
+
+#endif
+
+/* A program that makes one connection waits for each of these calls. */
+static void it_asks_for_nothing_that_it_does_not_need(void **state)
+{
+    (void)state;
+#ifdef __x86_64__
+    if (is_uring_allowed())
+        in_a_child(check_asked, NULL);
+    else
+        skip();
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +410,7 @@ int main(void)
         QT_TEST(owned, auto_falls_back_where_a_limit_is_too_small),
         QT_TEST(owned, auto_falls_back_where_some_shards_do_not_fit),
         QT_TEST(owned, it_runs_without_epoll_pwait2),
+        QT_TEST(owned, it_asks_for_nothing_that_it_does_not_need),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
