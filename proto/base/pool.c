@@ -9,6 +9,9 @@
  *     full --give--> open --last one given--> empty --trim, release--> memory
  *          <--take--      <------refill-----       <------refill-----
  *
+ * Objects of a new block come into its list a page at a time, when the list is empty: a block of 64
+ * KiB of which three objects are needed takes one page.
+ *
  * Objects are taken from the first open block until it is full.  A block that was full comes first
  * when an object of it is given back: that object is in the cache.  With SB_DEBUG an object is
  * overwritten when it is given back. */
@@ -23,6 +26,9 @@ _Static_assert(sizeof(struct sb_pool_block) <= BLOCK_HEAD_SIZE, "objects start o
 
 /* A block may leave this part of itself unused, or the next size is taken: 1/16. */
 #define WASTE_SHIFT 4
+
+/* Objects are added to the list of free ones by so many bytes, at least one: about a page. */
+#define LINKED_BYTES 4096
 
 static void choose_block(struct sb_pool *pool, uint32_t block_count)
 {
@@ -80,6 +86,23 @@ static void count_empty(struct sb_pool *pool, int32_t change)
     pool->empty_min = SB_MIN(pool->empty_min, pool->empty_count);
 }
 
+/* Adds objects of a block that were never used to its list, which is empty: the first of them comes
+ * out first.  Returns false if there are none. */
+static bool link_more(const struct sb_pool *pool, struct sb_pool_block *block)
+{
+    uint32_t size = pool->object_size;
+    uint32_t first = block->linked_count;
+    uint32_t count = SB_MIN(SB_MAX(LINKED_BYTES / size, 1u), block->made_count - first);
+    char *objects = (char *)block + BLOCK_HEAD_SIZE;
+    for (uint32_t i = first + count; i-- > first;) {
+        struct sb_pool_item *item = (struct sb_pool_item *)(void *)(objects + (size_t)i * size);
+        SB_UNPOISON(item, sizeof(*item));
+        item_push(block, item, size);
+    }
+    block->linked_count += count;
+    return count > 0;
+}
+
 /* Adds an empty block.  Returns false at the limit or without memory. */
 static bool grow(struct sb_pool *pool)
 {
@@ -98,11 +121,8 @@ static bool grow(struct sb_pool *pool)
     count_empty(pool, 1);
     pool->total_count++;
     pool->made_count += count;
-    char *objects = (char *)block + BLOCK_HEAD_SIZE;
-    for (uint32_t i = count; i-- > 0;)
-        item_push(block, (struct sb_pool_item *)(void *)(objects + (size_t)i * pool->object_size),
-                  pool->object_size);
-    return true;
+    SB_POISON((char *)block + BLOCK_HEAD_SIZE, (size_t)count * pool->object_size);
+    return link_more(pool, block);
 }
 
 static void give_block(struct sb_pool *pool, struct sb_pool_block *block)
@@ -140,6 +160,8 @@ bool sb_pool_refill(struct sb_pool *pool, bool is_ordinary)
 
 void sb_pool_on_full(struct sb_pool *pool, struct sb_pool_block *block)
 {
+    if (link_more(pool, block))
+        return;
     sb_list_remove(&block->link);
     sb_list_push_back(&pool->full, &block->link);
 }
@@ -265,8 +287,10 @@ static void check_block(const struct sb_pool *pool, const struct sb_pool_block *
         SB_POISON(item, sizeof(*item));
         item = next;
     }
-    SB_ASSERT(free_count == block->made_count - block->used_count);
+    SB_ASSERT(block->linked_count <= block->made_count);
+    SB_ASSERT(free_count == block->linked_count - block->used_count);
     SB_ASSERT((kind == FULL) == (free_count == 0));
+    SB_ASSERT(kind != FULL || block->linked_count == block->made_count);
     SB_ASSERT(kind != EMPTY || block->used_count == 0);
 }
 

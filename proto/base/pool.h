@@ -49,13 +49,15 @@ struct sb_pool_item {
 };
 
 /* The head of a block, at its start.  A block without a free object is full, one without a used
- * object is empty, any other is open. */
+ * object is empty, any other is open.  The objects behind the first `linked_count` are free, were
+ * never touched, and are not in the list yet: pages that nobody needs stay with the kernel. */
 struct sb_pool_block {
     struct sb_link link;       /* in one of the pool's lists */
     struct sb_pool *pool;      /* its owner */
     struct sb_pool_item *free; /* NULL: the block is full */
     uint32_t used_count;
     uint32_t made_count;
+    uint32_t linked_count;
 };
 
 /* Objects of one size, taken and given back in O(1).
@@ -123,7 +125,7 @@ void sb_memory_release(struct sb_memory *memory);
 /* For sb_pool_take(): opens an empty block or a new one.  `is_ordinary`: not a new one out of the
  * reserve.  Returns false at the limit or without memory. */
 SB_MUST_USE SB_NEVER_INLINE bool sb_pool_refill(struct sb_pool *pool, bool is_ordinary);
-/* For sb_pool_take(): the block has no free object any more. */
+/* For sb_pool_take(): the list of free objects of the block is empty.  Adds more, or closes it. */
 SB_NEVER_INLINE void sb_pool_on_full(struct sb_pool *pool, struct sb_pool_block *block);
 
 static inline void *sb_pool_take_as(struct sb_pool *pool, bool is_ordinary)

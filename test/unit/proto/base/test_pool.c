@@ -302,6 +302,32 @@ static void large_objects_waste_little_of_their_blocks(void **state)
     }
 }
 
+/* A block of many pages of which few objects are needed takes few pages. */
+static void objects_are_not_touched_before_they_are_near(void **state)
+{
+    enum { SIZE = 1000, COUNT = 16, PAGE = 4096 };
+    struct budget *budget = *state;
+    struct sb_pool *pool = &budget->pool;
+    void *objects[COUNT];
+    budget_init(budget, 1);
+    sb_pool_init(pool, "test", SIZE, COUNT, COUNT, &budget->memory);
+    assert_true(sb_pool_reserve(pool, COUNT));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        objects[i] = sb_pool_take(pool);
+        assert_non_null(objects[i]);
+        const struct sb_pool_block *block =
+            (const void *)((uintptr_t)objects[i] & pool->block_mask);
+        assert_ptr_equal(objects[i], (const char *)block + 64 + i * (uintptr_t)pool->object_size);
+        assert_true((block->linked_count - i) * pool->object_size <= PAGE + SIZE);
+        sb_pool_check(pool);
+    }
+    assert_null(sb_pool_take(pool));
+    for (uint32_t i = 0; i < COUNT; i++)
+        sb_pool_give(pool, objects[i]);
+    sb_pool_check(pool);
+    sb_pool_deinit(pool);
+}
+
 /* An inlined one would have its variables beside a setjmp(). */
 static SB_NEVER_INLINE void *take_out_of_line(struct sb_pool *pool)
 {
@@ -338,6 +364,7 @@ int main(void)
         QT_TEST(budget, blocks_that_are_empty_go_back_when_they_are_asked_for),
         QT_TEST(budget, a_trim_keeps_what_the_load_needs_and_half_as_much_again),
         QT_TEST(budget, what_is_ordinary_does_not_grow_into_the_reserve),
+        QT_TEST(budget, objects_are_not_touched_before_they_are_near),
         QT_TEST(budget, large_objects_waste_little_of_their_blocks),
         QT_TEST(budget, misuse_is_our_bug),
     };
