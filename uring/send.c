@@ -67,10 +67,6 @@ int su_send_init(struct su_send *send, struct su_ring *ring, uint32_t slot_count
         return -ENOMEM;
     }
     send->slot_count = slot_count;
-    for (uint32_t i = 0; i < slot_count; i++) {
-        send->slots[i].index = i;
-        send->slots[i].data = su_slab_slot(&send->slab, i);
-    }
     return 0;
 }
 
@@ -86,7 +82,8 @@ void su_send_on_attach(struct su_send *send, const struct su_socket *socket)
 
 void su_send_deinit(struct su_send *send)
 {
-    for (uint32_t i = 0; i < send->slot_count; i++) {
+    for (uint32_t i = 0; send->slab.free_count < send->slot_count; i++) {
+        SB_ASSERT(i < send->slot_count);
         if (send->slots[i].state != SLOT_FREE)
             su_slab_give(&send->slab, i);
     }
@@ -104,6 +101,10 @@ struct su_send_slot *su_send_take(struct su_send *send)
     }
     struct su_send_slot *slot = &send->slots[index];
     SB_ASSERT(slot->state == SLOT_FREE);
+    if (SB_UNLIKELY(slot->data == NULL)) { /* the first time: pages of others stay untouched */
+        slot->index = index;
+        slot->data = su_slab_slot(&send->slab, index);
+    }
     slot->state = SLOT_TAKEN;
     slot->generation = su_generation_next(slot->generation);
     return slot;
