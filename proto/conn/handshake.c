@@ -299,6 +299,8 @@ void sp_conn_confirm(struct sp_conn *conn, uint64_t now_ns)
     sp_ecn_resume(&conn->loss.path->ecn);
     conn->original_dcid_is_routed = sp_conn_is_server(conn) && conn->early != NULL; /* late ones */
     conn->ids_changed = true;
+    if (!sp_conn_is_server(conn)) /* which waits for an ACK of HANDSHAKE_DONE or of others */
+        sp_conn_mtu_check(conn, now_ns);
 }
 
 static void on_complete(struct sp_conn *conn, uint64_t now_ns)

@@ -33,19 +33,23 @@ static struct sp_conn_path *path_of_probe(const struct sp_conn *conn, uint64_t p
     return NULL;
 }
 
+static size_t overhead_of(const struct sp_conn_path *path)
+{
+    return path->path.remote.family == 4 ? SP_PMTU_OVERHEAD_V4 : SP_PMTU_OVERHEAD_V6;
+}
+
 void sp_conn_mtu_start(struct sp_conn *conn, uint64_t now_ns)
 {
     SB_ASSERT(conn->handshake != NULL && conn->handshake->has_peer_params);
     size_t size =
         SB_MIN(conn->config->datagram_size_max, conn->handshake->peer_udp_payload_size_max);
-    sp_conn_mtu_start_path(conn->path, size, now_ns);
+    sp_pmtu_prepare(&conn->path->pmtu, size, overhead_of(conn->path), now_ns);
     use_size(conn, conn->path); /* a long Retry token may have made the first datagrams larger */
 }
 
 void sp_conn_mtu_start_path(struct sp_conn_path *path, size_t size_max, uint64_t now_ns)
 {
-    bool is_v4 = path->path.remote.family == 4;
-    sp_pmtu_start(&path->pmtu, size_max, is_v4 ? SP_PMTU_OVERHEAD_V4 : SP_PMTU_OVERHEAD_V6, now_ns);
+    sp_pmtu_start(&path->pmtu, size_max, overhead_of(path), now_ns);
 }
 
 void sp_conn_mtu_acked(struct sp_conn *conn, uint64_t path_number, uint64_t size, uint64_t now_ns)
@@ -81,7 +85,7 @@ void sp_conn_mtu_decide(struct sp_conn *conn, uint64_t now_ns)
         suspect(conn);
     else if (is_hole && sp_pmtu_on_hole(pmtu, now_ns))
         use_size(conn, conn->path);
-    else if (sp_pmtu_is_time(pmtu, now_ns))
+    else if (sp_pmtu_is_time(pmtu, now_ns) && conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
         sp_pmtu_on_time(pmtu);
 }
 

@@ -477,9 +477,7 @@ static void fill_train(struct sp_conn *conn, struct sp_train *train, uint64_t no
             break;
         room = SB_MIN(sp_gate_datagram_size(conn), size);
     }
-    if (train->segment_size == conn->datagram_size &&
-        conn->handshake_state >= SP_HANDSHAKE_CONFIRMED)
-        sp_pmtu_on_full(&conn->path->pmtu);
+    sp_conn_mtu_sent(conn, train);
     sp_mask_batch_apply(&masks, &conn->protect);
     sp_conn_account_train(conn, train);
     after_send(conn, now_ns);

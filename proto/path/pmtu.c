@@ -84,7 +84,7 @@ void sp_pmtu_init(struct sp_pmtu *pmtu)
     };
 }
 
-void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint64_t now_ns)
+void sp_pmtu_prepare(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint64_t now_ns)
 {
     SB_ASSERT(pmtu->state == SP_PMTU_BASE && size_max >= SP_DATAGRAM_SIZE_MIN);
     SB_ASSERT(overhead == SP_PMTU_OVERHEAD_V4 || overhead == SP_PMTU_OVERHEAD_V6);
@@ -95,7 +95,15 @@ void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint6
     if (pmtu->size_max == pmtu->size)
         return;
     pmtu->next_from_ns = now_ns;
-    sp_pmtu_on_time(pmtu);
+    pmtu->is_wanted = true;
+    pmtu->is_prepared = true;
+}
+
+void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint64_t now_ns)
+{
+    sp_pmtu_prepare(pmtu, size_max, overhead, now_ns);
+    if (pmtu->is_prepared)
+        sp_pmtu_on_time(pmtu);
 }
 
 /* ---- The search ---- */
@@ -183,6 +191,7 @@ static void begin_size(struct sp_pmtu *pmtu, uint32_t size, uint32_t lost_count)
     pmtu->probe_count = (uint8_t)lost_count;
     pmtu->is_raising = false;
     pmtu->is_wanted = false;
+    pmtu->is_prepared = false;
     pmtu->next_from_ns = SB_NEVER;
 }
 

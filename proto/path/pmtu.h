@@ -25,7 +25,9 @@
  *
  * One probe is in flight at a time.  Between two sizes of a search the state is BASE or PROVED.  A
  * search goes on, and a later one begins, only when the connection sends full datagrams: smaller
- * ones would not gain by it.  The first probe alone does not wait for that.
+ * ones would not gain by it.  The first probe of a connection is sent after its first full datagram
+ * or, without one, once the peer has confirmed the handshake.  So a connection that ends with its
+ * handshake sends none.
  *
  * The order of a search: Ethernet's size, then the sizes of usual links, from small to large.  The
  * next size above a usual one is tried early, because most paths have an MTU that is usual: if that
@@ -45,7 +47,7 @@ enum sp_pmtu_state {
 };
 
 enum sp_pmtu_event {
-    SP_PMTU_ON_START,    /* the handshake is complete, or it is time for the next size */
+    SP_PMTU_ON_START,    /* the search begins, or it is time for the next size */
     SP_PMTU_ON_SENT,     /* the probe left */
     SP_PMTU_ON_ACKED,    /* the probe was acknowledged */
     SP_PMTU_ON_FAILED,   /* the probe was lost or refused, and another one is to follow at once */
@@ -78,19 +80,26 @@ struct sp_pmtu {
     uint8_t hole_count;    /* holes of late: the next one waits 2^(count - 1) s */
     bool is_raising;       /* the next search repeats one */
     bool is_wanted;        /* a full datagram was sent since the last probe */
+    bool is_prepared;      /* the first probe waits: see sp_pmtu_prepare() */
     uint64_t changed_ns;   /* when `size` changed last */
     uint64_t next_from_ns; /* when the next probe may begin; SB_NEVER: size_max is reached */
 };
 
 void sp_pmtu_init(struct sp_pmtu *pmtu);
 
-/* Begins to probe for sizes up to `size_max`: the handshake is complete.  `overhead`:
- * SP_PMTU_OVERHEAD_V4 or _V6. */
+/* Begins to probe for sizes up to `size_max`.  `overhead`: SP_PMTU_OVERHEAD_V4 or _V6. */
 void sp_pmtu_start(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint64_t now_ns);
+
+/* As sp_pmtu_start(), but the first probe waits for sp_pmtu_on_full(), or for sp_pmtu_on_time(). */
+void sp_pmtu_prepare(struct sp_pmtu *pmtu, size_t size_max, size_t overhead, uint64_t now_ns);
+
+void sp_pmtu_on_time(struct sp_pmtu *pmtu);
 
 /* A datagram of `size` bytes was sent, the size in use: larger ones would be of use. */
 static inline void sp_pmtu_on_full(struct sp_pmtu *pmtu)
 {
+    if (SB_UNLIKELY(pmtu->is_prepared))
+        sp_pmtu_on_time(pmtu);
     pmtu->is_wanted = true;
 }
 
@@ -122,6 +131,5 @@ static inline bool sp_pmtu_is_time(const struct sp_pmtu *pmtu, uint64_t now_ns)
 {
     return now_ns >= pmtu->next_from_ns && pmtu->is_wanted;
 }
-void sp_pmtu_on_time(struct sp_pmtu *pmtu);
 
 #endif

@@ -326,6 +326,14 @@ void pair_connect(struct conn_pair *pair)
     SB_ASSERT(pair->ends[SP_SERVER].conn->handshake_state >= SP_HANDSHAKE_CONFIRMED);
 }
 
+void pair_settle(struct conn_pair *pair)
+{
+    for (int i = 0; i < 3; i++) {
+        pair->now_ns += 30 * SB_MS;
+        pair_shuttle(pair);
+    }
+}
+
 uint32_t pair_flush(struct conn_pair *pair, enum sp_role role, size_t *ret_size_max)
 {
     uint8_t out[DATAGRAM_SIZE_MAX];

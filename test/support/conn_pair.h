@@ -71,6 +71,9 @@ bool pair_pass_some(struct conn_pair *pair, uint64_t end_ns);
 void pair_carry(struct conn_pair *pair, enum sp_role from);
 /* pair_start() and pair_shuttle(); asserts that both ends have confirmed. */
 void pair_connect(struct conn_pair *pair);
+/* Passes the time for what follows a handshake by itself: delayed ACKs, the first probe for the
+ * MTU. */
+void pair_settle(struct conn_pair *pair);
 /* Destroys both, frees what is left and asserts that there was nothing.  Accepts a pair of zeros,
  * one that is half built, and one that has ended. */
 void pair_deinit(struct conn_pair *pair);

@@ -133,6 +133,7 @@ void connect_preferred(struct conn_pair *pair)
     pair_init(pair);
     pair->preferred = preferred_addrs;
     pair_connect(pair);
+    pair_settle(pair);
 }
 
 struct sp_path to_preferred(const struct conn_pair *pair)

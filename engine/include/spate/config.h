@@ -166,13 +166,14 @@ struct spate_config {
     uint64_t ack_delay_ns_max;
     /* UDP payload bytes of the largest datagrams that we send: a ceiling.  Nobody needs to know the
      * MTU of the path.  A connection begins with 1,200 and searches with probes for what the path
-     * takes [RFC9000 14.3, RFC8899]: usual sizes first, the result is within 1/128.  Only one that
-     * fills its datagrams searches beyond Ethernet's size.  It falls back to 1,200 where the path
-     * takes no more, or the interface (EMSGSIZE), and searches again: at once, later after pauses
-     * of 1 s to 10 min.  The default is that of jumbo frames (an MTU of 9,000): larger datagrams
-     * exist on loopback only, where they make one connection faster and a hundred slower, because
-     * the congestion window is at least two datagrams [RFC9002 7.2].  A datagram takes a receive
-     * buffer of the receiver if it is not coalesced with others.
+     * takes [RFC9000 14.3, RFC8899]: usual sizes first, the result is within 1/128.  The first one
+     * follows the first full datagram, or else the confirmation of the handshake by the peer.  Only
+     * a connection that fills its datagrams searches beyond Ethernet's size.  It falls back to
+     * 1,200 where the path takes no more, or the interface (EMSGSIZE), and searches again: at once,
+     * later after pauses of 1 s to 10 min.  The default is that of jumbo frames (an MTU of 9,000):
+     * larger datagrams exist on loopback only, where they make one connection faster and a hundred
+     * slower, because the congestion window is at least two datagrams [RFC9002 7.2].  A datagram
+     * takes a receive buffer of the receiver if it is not coalesced with others.
      * Default 8,972; 1,200 to 65,507. */
     uint32_t datagram_size_max;
     /* Flow control credit that the peer gets for each stream at the start.  A peer that has used it

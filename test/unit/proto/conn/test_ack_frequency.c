@@ -126,6 +126,7 @@ static void a_probe_is_acknowledged_at_once(void **state)
         pair_init(pair);
         pair->config.ack_frequency = has;
         pair_connect(pair);
+        pair_settle(pair);
         pair_conn(pair, SP_CLIENT)->app.probe_count = 1;
         assert_true(pair_take(pair, SP_CLIENT, &packet));
         pair_deliver(pair, SP_SERVER, &packet);

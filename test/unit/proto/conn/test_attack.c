@@ -62,6 +62,7 @@ static void path_response_comes_in_a_full_datagram(void **state)
         size_t size;
         pair_init(pair);
         pair_connect(pair);
+        pair_settle(pair);
         inject_text(pair, (enum sp_role)role,
                     "\x1a"
                     "12345678",
@@ -79,6 +80,7 @@ static void path_challenge_is_answered_once_with_its_bytes(void **state)
         struct pair_packet packet;
         pair_init(pair);
         pair_connect(pair);
+        pair_settle(pair);
         struct sp_conn *conn = pair_conn(pair, (enum sp_role)role);
         inject_text(pair, (enum sp_role)role,
                     "\x1a"

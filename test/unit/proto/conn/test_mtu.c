@@ -105,6 +105,55 @@ static void large_datagrams_wait_for_a_proof(void **state)
     assert_int_equal(client_of(pair)->loss.path->cc.datagram_bytes, LARGE);
 }
 
+/* Delivers all that `from` sends.  Returns how many datagrams of it were large. */
+static uint32_t carry_all(struct conn_pair *pair, enum sp_role from)
+{
+    struct pair_packet packet;
+    uint32_t large_count = 0;
+    while (pair_take(pair, from, &packet)) {
+        large_count += packet.size > SMALL;
+        pair_deliver(pair, from == SP_CLIENT ? SP_SERVER : SP_CLIENT, &packet);
+    }
+    return large_count;
+}
+
+/* Most of what is opened only to ask one small question never sends a full datagram. */
+static void a_handshake_alone_sends_no_probe(void **state)
+{
+    struct conn_pair *pair = *state;
+    start(pair);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(carry_all(pair, SP_CLIENT), 0);
+        assert_int_equal(pair_conn(pair, SP_SERVER)->handshake_state >= SP_HANDSHAKE_CONFIRMED, i);
+        assert_int_equal(client_of(pair)->handshake_state >= SP_HANDSHAKE_COMPLETE, i);
+        assert_int_equal(carry_all(pair, SP_SERVER), 0);
+    }
+    assert_true(client_of(pair)->handshake_state >= SP_HANDSHAKE_CONFIRMED);
+    assert_int_equal(carry_all(pair, SP_CLIENT), 1); /* it lives on */
+    pair->now_ns += SB_S;
+    sp_conn_on_deadline(client_of(pair), pair->now_ns); /* a delayed ACK, if one is due */
+    (void)carry_all(pair, SP_CLIENT);
+    assert_int_equal(carry_all(pair, SP_SERVER), 1);
+}
+
+/* The ACK of 0-RTT packets comes with the server's first flight. */
+static void a_handshake_with_0_rtt_alone_sends_no_probe_of_the_client(void **state)
+{
+    struct conn_pair *pair = *state;
+    pair_init(pair);
+    pair->config.datagram_size_max = LARGE;
+    pair->tls_plan.early = QS_EARLY_ACCEPT;
+    pair_connect(pair);
+    pair_end(pair);
+    pair_start(pair);
+    write_on_new_stream(pair, 100);
+    pair_carry(pair, SP_CLIENT);
+    pair_carry(pair, SP_SERVER);
+    assert_int_equal(client_of(pair)->handshake_state, SP_HANDSHAKE_COMPLETE);
+    assert_true(client_of(pair)->loss.app.largest_acked != SB_VARINT_NONE);
+    assert_int_equal(carry_all(pair, SP_CLIENT), 0);
+}
+
 /* [RFC9000 14.4] */
 static void the_loss_of_a_probe_is_no_congestion(void **state)
 {
@@ -383,6 +432,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, large_datagrams_wait_for_a_proof),
+        QT_TEST(conn_pair, a_handshake_alone_sends_no_probe),
+        QT_TEST(conn_pair, a_handshake_with_0_rtt_alone_sends_no_probe_of_the_client),
         QT_TEST(conn_pair, the_loss_of_a_probe_is_no_congestion),
         QT_TEST(conn_pair, messages_get_through_a_path_that_shrinks),
         QT_TEST(conn_pair, a_transfer_gets_through_a_path_that_shrinks),

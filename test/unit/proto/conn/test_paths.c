@@ -200,6 +200,7 @@ static void what_is_known_stays_if_only_the_port_changed(void **state)
     for (int i = 0; i < 2; i++) {
         pair_init(pair);
         pair_connect(pair);
+        pair_settle(pair);
         struct sp_conn *server = pair_conn(pair, SP_SERVER);
         const struct sp_path path = i == 0 ? other_port(pair) : other_address(pair);
         server->loss.path->cc.cwnd_bytes = 77777;

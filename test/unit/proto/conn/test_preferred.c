@@ -293,6 +293,7 @@ static void a_path_response_leaves_in_a_datagram_that_each_path_takes(void **sta
     struct conn_pair *pair = *state;
     pair_init(pair);
     pair_connect(pair);
+    pair_settle(pair);
     struct sp_conn *server = pair_conn(pair, SP_SERVER);
     assert_true(server->datagram_size > SP_DATAGRAM_SIZE_MIN);
     static const uint8_t challenge[9] = {0x1a, 1, 2, 3, 4, 5, 6, 7, 8};

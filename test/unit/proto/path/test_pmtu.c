@@ -187,6 +187,27 @@ static void only_full_datagrams_ask_for_more(void **state)
     assert_false(sp_pmtu_is_time(&pmtu, SB_NEVER - 1)); /* once for each size */
 }
 
+static void the_first_probe_waits_for_a_full_datagram_or_an_acknowledgment(void **state)
+{
+    (void)state;
+    for (int is_full = 0; is_full < 2; is_full++) {
+        struct sp_pmtu pmtu;
+        sp_pmtu_init(&pmtu);
+        sp_pmtu_prepare(&pmtu, 9000, SP_PMTU_OVERHEAD_V4, SB_S);
+        assert_false(sp_pmtu_is_due(&pmtu));
+        assert_true(sp_pmtu_is_time(&pmtu, SB_S));
+        if (is_full)
+            sp_pmtu_on_full(&pmtu);
+        else
+            sp_pmtu_on_time(&pmtu);
+        assert_true(sp_pmtu_is_due(&pmtu));
+        acknowledge(&pmtu, SB_S);
+        assert_int_equal(sp_pmtu_is_time(&pmtu, SB_S), is_full);
+        sp_pmtu_on_full(&pmtu);
+        assert_false(sp_pmtu_is_due(&pmtu)); /* the next one is of sp_pmtu_is_time() alone */
+    }
+}
+
 /* A lost probe may have been lost by chance: three of a size. */
 static void sizes_are_given_up_one_after_the_other(void **state)
 {
@@ -438,6 +459,7 @@ int main(void)
         cmocka_unit_test(an_interface_that_refuses_costs_one_probe),
         cmocka_unit_test(there_is_nothing_to_prove_at_the_smallest_size),
         cmocka_unit_test(only_full_datagrams_ask_for_more),
+        cmocka_unit_test(the_first_probe_waits_for_a_full_datagram_or_an_acknowledgment),
         cmocka_unit_test(sizes_are_given_up_one_after_the_other),
         cmocka_unit_test(searches_come_at_growing_intervals),
         cmocka_unit_test(a_path_that_grows_is_found_when_the_pause_is_over),
