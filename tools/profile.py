@@ -101,6 +101,11 @@ def table(sides):
     return '\n'.join(lines) + '\n'
 
 
+def sides_of(pids):
+    """Names of processes: the client forks the server off, so that its number is the lower one."""
+    return dict(zip(sorted(pids), ('client', 'server')))
+
+
 def draw(folder, lines):
     stacks = collections.defaultdict(collections.Counter)
     stages = collections.defaultdict(collections.Counter)
@@ -109,8 +114,7 @@ def draw(folder, lines):
         stages[pid][stage_of(*frames[-1])] += 1
     if not stacks:
         sys.exit('profile.py: no samples')
-    # The client forks the server off, so that its number is the lower one.
-    names = dict(zip(sorted(stacks), ('client', 'server')))
+    names = sides_of(stacks)
     for pid, name in names.items():
         (folder / f'{name}.svg').write_text(svg(name, stacks[pid]))
         (folder / f'{name}.folded').write_text(
@@ -152,9 +156,11 @@ def watch(pid, file):
         time.sleep(0.05)
     lines = ['', '| process | thread | on the CPU, s | ready and waiting, s | asleep, s |',
              '|---:|---|---:|---:|---:|']
+    sides = sides_of({process for process, *_ in last.values()})
     for process, name, ran, waited, until in last.values():
         asleep = max(until - (ran + waited) / 1e9, 0)
-        lines.append(f'| {process} | {name} | {ran / 1e9:.2f} | {waited / 1e9:.2f} '
+        side = sides.get(process, '')
+        lines.append(f'| {side} {process} | {name} | {ran / 1e9:.2f} | {waited / 1e9:.2f} '
                      f'| {asleep:.2f} |')
     pathlib.Path(file).write_text('\n'.join(lines) + '\n')
 

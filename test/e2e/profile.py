@@ -74,7 +74,7 @@ def time_off_the_cpu():
             time.sleep(0.1)
             assert watcher.wait(timeout=20) == 0
         rows = [re.findall(r'[0-9.]+', line)[-3:] for line in file.read_text().splitlines()
-                if re.match(r'[|] [0-9]', line)]
+                if re.match(r'[|] client [0-9]', line)]
         assert rows, file.read_text()
         ran, _, asleep = map(float, rows[-1])
         assert asleep > 0.3 and asleep > ran, rows
