@@ -51,12 +51,16 @@
 #define SB_PROBE4(name, a, b, c, d) \
     __asm__ volatile(SB_PROBE_NOTE(name, "8@%0 8@%1 8@%2 8@%3")::SB_PROBE_ARG(a), SB_PROBE_ARG(b), \
                      SB_PROBE_ARG(c), SB_PROBE_ARG(d))
+#define SB_PROBE5(name, a, b, c, d, e) \
+    __asm__ volatile(SB_PROBE_NOTE(name, "8@%0 8@%1 8@%2 8@%3 8@%4")::SB_PROBE_ARG(a), \
+                     SB_PROBE_ARG(b), SB_PROBE_ARG(c), SB_PROBE_ARG(d), SB_PROBE_ARG(e))
 
 #else
 
-#define SB_PROBE2(name, a, b)       ((void)(a), (void)(b))
-#define SB_PROBE3(name, a, b, c)    ((void)(a), (void)(b), (void)(c))
-#define SB_PROBE4(name, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
+#define SB_PROBE2(name, a, b)          ((void)(a), (void)(b))
+#define SB_PROBE3(name, a, b, c)       ((void)(a), (void)(b), (void)(c))
+#define SB_PROBE4(name, a, b, c, d)    ((void)(a), (void)(b), (void)(c), (void)(d))
+#define SB_PROBE5(name, a, b, c, d, e) ((void)(a), (void)(b), (void)(c), (void)(d), (void)(e))
 
 #endif
 

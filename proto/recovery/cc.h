@@ -301,14 +301,16 @@ static inline void sp_cc_on_acked(struct sp_cc *cc, const struct sp_cc_ack *ack)
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 
-/* The lost bytes have been removed by sp_cc_on_removed(). */
+/* The lost bytes have been removed by sp_cc_on_removed().  The window may stay as it is: it is
+ * reduced once a round trip. */
 static inline void sp_cc_on_lost(struct sp_cc *cc, const struct sp_cc_loss *loss)
 {
+    uint64_t before_bytes = cc->cwnd_bytes;
     if (SB_UNLIKELY(cc->careful != NULL))
         sp_careful_on_lost(cc, loss);
     else
         cc->ops->on_lost(cc, loss);
-    SB_PROBE4(congestion, cc, cc->cwnd_bytes, loss->bytes, loss->is_ecn);
+    SB_PROBE5(congestion, cc, cc->cwnd_bytes, loss->bytes, loss->is_ecn, before_bytes);
     SB_ASSERT(cc->cwnd_bytes >= sp_cc_cwnd_min(cc));
 }
 

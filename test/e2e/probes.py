@@ -22,7 +22,7 @@ PROBES = {
     'packet_dropped': 4,   # connection, type, bytes, reason
     'packet_lost': 3,      # loss recovery of a connection, number, cause
     'rtt_sample': 3,       # round trip of a path, nanoseconds, of them the peer's delay
-    'congestion': 4,       # controller, window after it, lost bytes, is it a mark
+    'congestion': 5,       # controller, window after it, lost bytes, is it a mark, window before
     'stream_opened': 2,    # connection, ID
     'stream_closed': 2,    # connection, ID
     'turn': 2,             # shard, nanoseconds between two waits
@@ -68,8 +68,9 @@ def scripts():
     used = set()
     for script in sorted(pathlib.Path(SOURCE, 'tools/bpftrace').glob('*.bt')):
         text = re.sub(r'/\*.*?\*/', '', script.read_text(), flags=re.DOTALL)
-        places = re.split(r'^usdt:\*:spate:(\w+)', text, flags=re.MULTILINE)[1:]
+        places = re.split(r'^usdt:\$1:spate:(\w+)', text, flags=re.MULTILINE)[1:]
         assert places, script
+        assert 'bpftrace -p PID' in script.read_text() and '/PATH/PROGRAM' in script.read_text()
         for name, body in zip(places[::2], places[1::2]):
             assert name in PROBES, (script, name)
             body = re.split(r'^\}', body, flags=re.MULTILINE)[0]
