@@ -198,7 +198,7 @@ static bool run_scenario(const struct options *o, const struct outputs *out, str
     if (out->json != NULL)
         report_write_json(o, result, out->json);
     if (out->hist != NULL)
-        histogram_write_percentiles(&result->latency, out->hist);
+        histogram_write_percentiles(&result->latency, 1e3, out->hist);
     return true;
 }
 

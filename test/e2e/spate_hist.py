@@ -164,6 +164,24 @@ def two_files_are_compared(folder):
     assert all(abs(ratio - 2) < 0.03 for ratio in ratios), text
 
 
+def counts_of_an_engine_are_no_times(folder):
+    """The same in a file of counters; this is what "merge" keeps of one."""
+    log = folder / 'k.hlog'
+    log.write_text(line_of([44] * 10, 'train_datagrams') + line_of([7000] * 10, 'turn_ns'))
+    text = run('print', log)
+    shown = rows(text)
+    assert shown['train_datagrams'] == ['10'] + ['44'] * 6, text
+    assert shown['turn_ns'][-1] == 'us' and abs(float(shown['turn_ns'][1]) - 7) < 0.1, text
+    full = run('print', log, '--full', '--tag', 'train_datagrams')
+    assert re.search(r'Max +=  +44\.000,', full), full
+    run('draw', log, '-o', folder / 'k.svg')
+    drawn = (folder / 'k.svg').read_text()
+    assert 'turn_ns' in drawn and 'train_datagrams' not in drawn and drawn.count('<polyline') == 1
+    run('draw', log, '-o', folder / 'k.svg', '--tag', 'train_datagrams')
+    drawn = (folder / 'k.svg').read_text()
+    assert drawn.count('<polyline') == 1 and ' us<' not in drawn, drawn
+
+
 def a_picture_is_drawn(folder):
     (folder / 'h.hlog').write_text(line_of(list(values_of(4, 900)), 'a<b') + line_of([5], 'c'))
     run('draw', folder / 'h.hlog', '-o', folder / 'h.svg')
@@ -230,7 +248,8 @@ def a_line_of_any_length_takes_bounded_memory(folder):
 def main():
     failed = 0
     for test in (logs_of_each_compression_are_read, other_precisions_are_read,
-                 merged_logs_have_the_sum, two_files_are_compared, a_picture_is_drawn,
+                 merged_logs_have_the_sum, two_files_are_compared,
+                 counts_of_an_engine_are_no_times, a_picture_is_drawn,
                  what_is_broken_is_refused, a_line_of_any_length_takes_bounded_memory):
         with tempfile.TemporaryDirectory() as folder:
             try:

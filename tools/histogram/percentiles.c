@@ -10,7 +10,7 @@
 /* Reported steps on each halving of the distance to 100 %: what HdrHistogram defaults to. */
 #define TICKS_PER_HALF_DISTANCE 5
 
-static double deviation_ns(const struct spate_histogram *h)
+static double deviation(const struct spate_histogram *h)
 {
     if (h->count == 0)
         return 0;
@@ -34,7 +34,7 @@ static double next_level(double percentile)
     return percentile + 100.0 / (TICKS_PER_HALF_DISTANCE * exp2(halvings));
 }
 
-static void write_levels(const struct spate_histogram *h, FILE *file)
+static void write_levels(const struct spate_histogram *h, double divisor, FILE *file)
 {
     double level = 0;
     uint64_t seen = 0;
@@ -43,26 +43,26 @@ static void write_levels(const struct spate_histogram *h, FILE *file)
         seen += h->counts[i];
         uint64_t value = spate_histogram_highest(i) < h->max ? spate_histogram_highest(i) : h->max;
         while (seen < h->count && h->counts[i] > 0 && spate_histogram_rank(h, level) <= seen) {
-            fprintf(file, "%12.3f %2.12f %10" PRIu64 " %14.2f\n", (double)value / 1e3,
+            fprintf(file, "%12.3f %2.12f %10" PRIu64 " %14.2f\n", (double)value / divisor,
                     level / 100.0, seen, 100.0 / (100.0 - level));
             level = next_level(level);
         }
     }
     /* The last line has no fourth column: 1/(1 - 1) is no number. */
     if (h->count > 0)
-        fprintf(file, "%12.3f %2.12f %10" PRIu64 "\n", (double)h->max / 1e3, 1.0, h->count);
+        fprintf(file, "%12.3f %2.12f %10" PRIu64 "\n", (double)h->max / divisor, 1.0, h->count);
 }
 
-void histogram_write_percentiles(const struct spate_histogram *h, FILE *file)
+void histogram_write_percentiles(const struct spate_histogram *h, double divisor, FILE *file)
 {
     double mean = h->count == 0 ? 0 : (double)h->sum / (double)h->count;
 
     fprintf(file, "%12s %14s %10s %14s\n\n", "Value", "Percentile", "TotalCount",
             "1/(1-Percentile)");
-    write_levels(h, file);
-    fprintf(file, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", mean / 1e3,
-            deviation_ns(h) / 1e3);
-    fprintf(file, "#[Max     = %12.3f, Total count    = %12" PRIu64 "]\n", (double)h->max / 1e3,
+    write_levels(h, divisor, file);
+    fprintf(file, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n", mean / divisor,
+            deviation(h) / divisor);
+    fprintf(file, "#[Max     = %12.3f, Total count    = %12" PRIu64 "]\n", (double)h->max / divisor,
             h->count);
     fprintf(file, "#[Buckets = %12d, SubBuckets     = %12d]\n",
             SPATE_HISTOGRAM_VALUE_BITS - SPATE_HISTOGRAM_SUB_BITS, 2 << SPATE_HISTOGRAM_SUB_BITS);

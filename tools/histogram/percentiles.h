@@ -6,9 +6,10 @@
 
 #include <spate/histogram.h>
 
-/* Writes the percentile distribution in microseconds as HdrHistogram's
- * outputPercentileDistribution() does with 5 ticks a half distance; its plotter
- * (hdrhistogram.github.io/HdrHistogram/plotFiles.html) reads it.  The caller looks for ferror(). */
-void histogram_write_percentiles(const struct spate_histogram *h, FILE *file);
+/* Writes the percentile distribution as HdrHistogram's outputPercentileDistribution() does with 5
+ * ticks a half distance; its plotter (hdrhistogram.github.io/HdrHistogram/plotFiles.html) reads it.
+ * `divisor`: of the values; 1,000 makes microseconds of nanoseconds.  The caller looks for
+ * ferror(). */
+void histogram_write_percentiles(const struct spate_histogram *h, double divisor, FILE *file);
 
 #endif

@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-enum { WIDTH = 900, HEIGHT = 480, LEFT = 80, RIGHT = 20, TOP = 20, BOTTOM = 50, ROW = 18 };
+/* Right of the curves are their names. */
+enum { WIDTH = 1040, HEIGHT = 480, LEFT = 80, RIGHT = 170, TOP = 20, BOTTOM = 50, ROW = 18 };
 
 #define NINES_MAX 5.0 /* 99.999 % */
 
@@ -15,6 +16,8 @@ static double x_of(double percentile)
     double nines = -log10(fmax(1 - percentile / 100, 1e-6));
     return LEFT + (WIDTH - LEFT - RIGHT) * fmin(nines, NINES_MAX) / NINES_MAX;
 }
+
+static const char *const dashes[] = {"none", "6 3", "2 3"};
 
 struct range {
     double low, high; /* decimal logarithms */
@@ -70,11 +73,11 @@ static void write_grid(const struct range *range, const char *unit, FILE *file)
 }
 
 static void write_curve(const struct histogram_curve *curve, const struct range *range,
-                        double divisor, const char *color, FILE *file)
+                        double divisor, const char *style, FILE *file)
 {
     const struct spate_histogram *h = curve->histogram;
     uint64_t seen = 0;
-    fprintf(file, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\" points=\"", color);
+    fprintf(file, "<polyline fill=\"none\" stroke-width=\"1.8\" %s points=\"", style);
     for (uint32_t i = 0; i < SPATE_HISTOGRAM_BUCKET_COUNT && h->count > 0; i++) {
         if (h->counts[i] == 0)
             continue;
@@ -100,10 +103,16 @@ void histogram_write_svg(const struct histogram_curve *curves, uint32_t count, d
             WIDTH, HEIGHT, WIDTH, HEIGHT);
     write_grid(&range, unit, file);
     for (uint32_t i = 0; i < count; i++) {
-        const char *color = colors[i % (sizeof(colors) / sizeof(colors[0]))];
-        write_curve(&curves[i], &range, divisor, color, file);
-        fprintf(file, "<text x=\"%d\" y=\"%d\" style=\"fill:%s\">", LEFT + 10,
-                (int)(TOP + ROW * (i + 1)), color);
+        const uint32_t color_count = sizeof(colors) / sizeof(colors[0]);
+        const char *color = colors[i % color_count];
+        char style[64]; /* the second of a color is dashed, and so on */
+        (void)snprintf(style, sizeof(style), "stroke=\"%s\" stroke-dasharray=\"%s\"", color,
+                       dashes[i / color_count % (sizeof(dashes) / sizeof(dashes[0]))]);
+        int y = (int)(TOP + ROW * (i + 1));
+        write_curve(&curves[i], &range, divisor, style, file);
+        fprintf(file, "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke-width=\"1.8\" %s/>",
+                WIDTH - RIGHT + 30, WIDTH - RIGHT + 50, y - 4, y - 4, style);
+        fprintf(file, "<text x=\"%d\" y=\"%d\">", WIDTH - RIGHT + 56, y);
         write_text(curves[i].name, file);
         fputs("</text>\n", file);
     }

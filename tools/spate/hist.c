@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <spate/histogram.h>
+#include <spate/stats.h>
 
 #include "tools/histogram/log.h"
 #include "tools/histogram/percentiles.h"
@@ -28,11 +29,13 @@ static const char usage_text[] =
     "  print          percentiles of each tag\n"
     "  merge          all files as one log\n"
     "  compare A B    both, and the second by the first\n"
-    "  draw           a picture (SVG): values over percentiles\n"
+    "  draw           a picture (SVG): values over percentiles; counts, such as\n"
+    "                 train_datagrams, only by --tag\n"
     "\n"
     "  --tag TAG      this one alone\n"
     "  --full         print: the distribution, as HdrHistogram's plotter reads it\n"
-    "  --unit UNIT    of the values: ns (default: shown as microseconds) or 1\n"
+    "  --unit UNIT    of the values: ns (default: shown as microseconds, but for the\n"
+    "                 counts of an engine) or 1\n"
     "  --output FILE  where to write (default: stdout)\n";
 
 struct tagged {
@@ -173,12 +176,33 @@ static int read_file(const char *path, const char *tag, struct set *set)
 
 static const double levels[] = {50, 90, 95, 99, 99.9, 100};
 
+/* Returns whether a histogram of shards has this name and no unit.  Its name is all that a log
+ * keeps of it. */
+static bool is_count(const char *tag)
+{
+    const char *name;
+    size_t size = strlen(tag);
+    if (size > 3 && strcmp(tag + size - 3, "_ns") == 0)
+        return false;
+    for (uint32_t i = 0; (name = spate_shard_histogram_name(i)) != NULL; i++)
+        if (strcmp(name, tag) == 0)
+            return true;
+    return false;
+}
+
+static double divisor_of(const char *tag, const struct hist_options *options)
+{
+    return is_count(tag) ? 1 : options->divisor;
+}
+
+/* The unit is behind the values: us, or nothing. */
 static void print_row(const char *name, const struct spate_histogram *h, double divisor, FILE *out)
 {
     fprintf(out, "%-24s %12" PRIu64, name[0] != '\0' ? name : "-", h->count);
     for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
-        fprintf(out, " %11.3f", (double)spate_histogram_percentile(h, levels[i]) / divisor);
-    fputc('\n', out);
+        fprintf(out, " %11.*f", divisor > 1 ? 3 : 0,
+                (double)spate_histogram_percentile(h, levels[i]) / divisor);
+    fputs(divisor > 1 ? " us\n" : "\n", out);
 }
 
 static void print_titles(FILE *out)
@@ -194,11 +218,11 @@ static void print(const struct set *set, const struct hist_options *options, FIL
     for (uint32_t i = 0; i < set->count; i++) {
         const struct tagged *item = set->items[i];
         if (!options->is_full) {
-            print_row(item->tag, &item->histogram, options->divisor, out);
+            print_row(item->tag, &item->histogram, divisor_of(item->tag, options), out);
             continue;
         }
         fprintf(out, "# %s\n", item->tag);
-        histogram_write_percentiles(&item->histogram, out);
+        histogram_write_percentiles(&item->histogram, divisor_of(item->tag, options), out);
     }
 }
 
@@ -213,7 +237,8 @@ static int merge(const struct set *set, FILE *out)
     return EXIT_SUCCESS;
 }
 
-static void compare(const struct set *a, struct set *b, double divisor, FILE *out)
+static void compare(const struct set *a, struct set *b, const struct hist_options *options,
+                    FILE *out)
 {
     print_titles(out);
     for (uint32_t i = 0; i < a->count; i++) {
@@ -221,13 +246,14 @@ static void compare(const struct set *a, struct set *b, double divisor, FILE *ou
         const struct spate_histogram *right = find(b, a->items[i]->tag);
         if (right == NULL)
             continue;
+        double divisor = divisor_of(a->items[i]->tag, options);
         print_row(a->items[i]->tag, left, divisor, out);
         print_row("", right, divisor, out);
         fprintf(out, "%-24s %12s", "  ratio", "");
         for (size_t at = 0; at < sizeof(levels) / sizeof(levels[0]); at++) {
             uint64_t before = spate_histogram_percentile(left, levels[at]);
             uint64_t after = spate_histogram_percentile(right, levels[at]);
-            if (before > 0)
+            if (before > 0 && right->count > 0)
                 fprintf(out, " %11.3f", (double)after / (double)before);
             else
                 fprintf(out, " %11s", "-");
@@ -236,12 +262,15 @@ static void compare(const struct set *a, struct set *b, double divisor, FILE *ou
     }
 }
 
-static void draw(const struct set *set, double divisor, FILE *out)
+/* One axis has one unit: counts are drawn if nothing else was asked for. */
+static void draw(const struct set *set, const struct hist_options *options, FILE *out)
 {
+    bool is_of_counts = options->tag != NULL && is_count(options->tag);
+    double divisor = is_of_counts ? 1 : options->divisor;
     struct histogram_curve curves[TAGS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < set->count; i++)
-        if (set->items[i]->histogram.count > 0)
+        if (set->items[i]->histogram.count > 0 && is_count(set->items[i]->tag) == is_of_counts)
             curves[count++] =
                 (struct histogram_curve){set->items[i]->tag, &set->items[i]->histogram};
     histogram_write_svg(curves, count, divisor, divisor > 1 ? "us" : "", out);
@@ -284,9 +313,9 @@ static int write_out(const char *verb, const struct set *set, struct set *other,
     else if (strcmp(verb, "merge") == 0)
         status = merge(set, out);
     else if (strcmp(verb, "compare") == 0)
-        compare(set, other, options->divisor, out);
+        compare(set, other, options, out);
     else
-        draw(set, options->divisor, out);
+        draw(set, options, out);
     bool is_failed = fflush(out) != 0 || ferror(out);
     if (out == stdout) /* main() looks at it */
         return status;

@@ -145,7 +145,7 @@ static void the_percentile_file_has_the_plotters_format(void **state)
     size_t text_size = 0;
     FILE *file = open_memstream(&text, &text_size);
     assert_non_null(file);
-    histogram_write_percentiles(&histogram, file);
+    histogram_write_percentiles(&histogram, 1e3, file);
     assert_int_equal(fclose(file), 0);
 
     static const char head[] = "       Value     Percentile TotalCount 1/(1-Percentile)\n\n";
@@ -188,7 +188,7 @@ static void the_file_of_an_empty_histogram_has_no_data_lines(void **state)
     size_t text_size = 0;
     FILE *file = open_memstream(&text, &text_size);
     assert_non_null(file);
-    histogram_write_percentiles(&histogram, file);
+    histogram_write_percentiles(&histogram, 1e3, file);
     assert_int_equal(fclose(file), 0);
     assert_null(strstr(text, "1.000000000000"));
     assert_null(strstr(text, "nan"));
