@@ -94,7 +94,7 @@ const char *spate_wait_name(enum spate_wait wait)
         [SPATE_WAIT_ACK_DELAY] = "ACK delay",
         [SPATE_WAIT_CWND] = "congestion window",
         [SPATE_WAIT_PACER] = "pacer",
-        [SPATE_WAIT_LIMIT] = "rate limit",
+        [SPATE_WAIT_LIMIT] = "rate limit or flow group",
         [SPATE_WAIT_AMPLIFICATION] = "amplification limit",
         [SPATE_WAIT_CONN_CREDIT] = "connection credit",
         [SPATE_WAIT_STREAM_CREDIT] = "stream credit",

@@ -97,7 +97,8 @@ def a_process_can_be_named_in_place_of_its_file(server):
 def a_screen_has_rates_stages_and_connections(server):
     screen = run('stat', server.file, '--once', '--interval', 100)
     for word in ('datagrams/s', 'ENOBUFS/s', 're-arms/s', 'strays', 'doorbells/s', 'longest turn',
-                 'receive slots free', 'seal', 'acknowledge', 'connection', 'waited for'):
+                 'receive slots free', 'seal', 'acknowledge', 'connection', 'waits for',
+                 'rates, stages and waits: '):
         assert word in screen, (word, screen)
 
 
@@ -213,6 +214,54 @@ def shards_are_apart_and_add_up(_):
             server.wait()
 
 
+NAMES = {'waited_shard_ns': 'shard', 'waited_idle_ns': 'nothing to send',
+         'waited_application_ns': 'application', 'waited_ack_delay_ns': 'ACK delay',
+         'waited_cwnd_ns': 'congestion window', 'waited_pacer_ns': 'pacer',
+         'waited_limit_ns': 'rate limit or flow group',
+         'waited_amplification_ns': 'amplification limit',
+         'waited_conn_credit_ns': 'connection credit',
+         'waited_stream_credit_ns': 'stream credit', 'waited_key_ns': 'key',
+         'waited_memory_ns': 'memory', 'waited_slot_ns': 'transmit slot',
+         'waited_closed_ns': 'closed'}
+
+
+def waits_are_those_of_the_last_interval(_):
+    """A client that stands still for 2 s, and then does not: the screen shows what is slow now."""
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+            [BENCH, 'serve', '--listen', '127.0.0.1:0'],
+            env={**os.environ, 'SPATE_STAT_DIR': folder}, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True) as server:
+        load = None
+        try:
+            address = re.search(r'listening at (\S+)', server.stdout.readline())[1]
+            file, = pathlib.Path(folder).glob('spate-*.stat')
+
+            def longest():
+                conn, = json.loads(run('stat', file, '--json'))['shards'][0]['conns']
+                return max((name for name in conn if name.startswith('waited_')), key=conn.get)
+            load = subprocess.Popen([BENCH, 'bulk', '--connect', address, '--insecure',
+                                     '--seconds', '30', '--warmup', '0'],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until(lambda: json.loads(run('stat', file, '--json'))['shards'][0]['bytes_out'] > 10**6)
+            load.send_signal(signal.SIGSTOP)
+            time.sleep(2)
+            load.send_signal(signal.SIGCONT)
+            time.sleep(0.2)
+
+            def shows_another():
+                screen = run('stat', file, '--once', '--interval', 200)
+                shown = re.search(r'connection .*waits for\n.* \d+  (.+) \d+ %\n', screen)[1]
+                assert shown in NAMES.values(), screen
+                return shown != NAMES[longest()]
+            until(shows_another)
+        finally:
+            if load is not None:
+                load.kill()
+                load.wait()
+            server.kill()
+            server.wait()
+
+
 def main():
     failed = 0
     with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
@@ -225,7 +274,8 @@ def main():
                      a_broken_file_is_refused,
                      what_a_killed_process_has_left_can_be_read,
                      an_engine_that_ends_removes_its_file,
-                     shards_are_apart_and_add_up):
+                     shards_are_apart_and_add_up,
+                     waits_are_those_of_the_last_interval):
             try:
                 test(server)
                 print(f'ok - {test.__name__}')

@@ -75,7 +75,11 @@ static void write_head(const struct between *b, FILE *out)
         fputs("nothing published yet", out);
     else
         fprintf(out, "published %.1f s ago", age_s);
-    fprintf(out, "%s\n\n", b->after->torn_count > 0 ? ", TORN: it died while it wrote" : "");
+    fprintf(out, "%s\n", b->after->torn_count > 0 ? ", TORN: it died while it wrote" : "");
+    if (b->seconds > 0)
+        fprintf(out, "rates, stages and waits: of the last %.1f s\n\n", b->seconds);
+    else
+        fputs("rates, stages and waits: nothing new was published\n\n", out);
 }
 
 static void write_rates(const struct between *b, FILE *out)
@@ -89,8 +93,8 @@ static void write_rates(const struct between *b, FILE *out)
     fprintf(out,
             "loop    %10.0f turns/s  %8.0f enters/s  %8.0f sleeps/s  %4.0f %% spun  "
             "%6.0f doorbells/s\n",
-            rate(b, "turns"), rate(b, "syscalls"), rate(b, "sleeps"), rate(b, "spun_ns") / 1e7,
-            rate(b, "doorbells"));
+            rate(b, "turns"), rate(b, "syscalls"), rate(b, "sleeps"),
+            ratio(rate(b, "spun_ns") / 1e7, b->after->map->head.shard_count), rate(b, "doorbells"));
     fprintf(out,
             "ring    %10.0f receives/s of %4.1f  %8.0f trains/s of %4.1f  %5.0f ENOBUFS/s  "
             "%5.0f re-arms/s\n",
@@ -107,7 +111,7 @@ static void write_rates(const struct between *b, FILE *out)
             stat_view_sum(b->after, "transmit_slots_free"), stat_view_sum(b->after, "events_now"));
     fprintf(out,
             "now     %10" PRIu64 " connections  %8" PRIu64 " handshakes  %8.1f MB  longest turn "
-            "%.3f ms\n\n",
+            "since the start %.3f ms\n\n",
             stat_view_sum(b->after, "conns_now"), stat_view_sum(b->after, "handshakes_now"),
             (double)stat_view_sum(b->after, "memory_bytes_now") / 1e6,
             (double)stat_view_sum(b->after, "turn_longest_ns") / 1e6);
@@ -118,8 +122,8 @@ static void write_histograms(const struct stat_reading *before, const struct sta
 {
     const struct stat_map *map = after->view.map;
     uint32_t at = 0;
-    fprintf(out, "%-20s %10s %10s %10s %10s %10s %10s\n", "stage (us)", "count", "p50", "p90",
-            "p99", "p99.9", "max");
+    fprintf(out, "%-20s %10s %10s %10s %10s %10s %10s\n", "stage", "count", "p50", "p90", "p99",
+            "p99.9", "max");
     for (uint32_t i = 0; i < map->head.field_count; i++) {
         const struct spate_stat_field *field = &map->fields[i];
         if (field->kind != SPATE_STAT_HISTOGRAM)
@@ -131,7 +135,10 @@ static void write_histograms(const struct stat_reading *before, const struct sta
         int digits = is_time ? 2 : 0;
         spate_histogram_since(&after->histograms[at], &before->histograms[at], &h);
         at++;
-        fprintf(out, "%-20.*s %10" PRIu64, (int)size, field->name, h.count);
+        char label[SPATE_STAT_NAME_SIZE + 8];
+        (void)snprintf(label, sizeof(label), "%.*s%s", (int)size, field->name,
+                       is_time ? " (us)" : "");
+        fprintf(out, "%-20s %10" PRIu64, label, h.count);
         static const double levels[] = {50, 90, 99, 99.9, 100};
         for (size_t level = 0; h.count > 0 && level < sizeof(levels) / sizeof(levels[0]); level++)
             fprintf(out, " %10.*f", digits,
@@ -160,38 +167,74 @@ static uint64_t conn_value(const struct stat_view *view, const struct row *row, 
     return field == NULL ? 0 : stat_view_conn_value(view, row->shard, row->row, field);
 }
 
-/* What the connection has waited for most of its life.  The present reason says little: a shard
- * publishes at the end of a turn, when the connection waits for the next one. */
-static const char *longest_wait(const struct stat_view *view, const struct row *row,
-                                double *ret_share)
+/* Finds the row that a connection has had before. */
+static bool find_before(const struct between *b, const struct row *row, struct row *ret)
 {
-    const struct stat_map *map = view->map;
-    uint32_t kind = 0, longest = 0;
-    uint64_t longest_ns = 0, sum_ns = 0;
+    uint64_t id = stat_view_conn(b->after, row->shard, row->row)->id;
+    for (uint32_t i = 0; i < stat_view_conn_count(b->before, row->shard); i++) {
+        if (stat_view_conn(b->before, row->shard, i)->id != id)
+            continue;
+        *ret = (struct row){.shard = row->shard, .row = i};
+        return true;
+    }
+    return false;
+}
+
+/* What a connection has waited for, since it was in the row `before` or, if that is NULL, in its
+ * life. */
+struct waited {
+    uint64_t sum_ns, longest_ns;
+    enum spate_wait longest;
+};
+
+static struct waited waited_of(const struct between *b, const struct row *row,
+                               const struct row *before)
+{
+    const struct stat_map *map = b->after->map;
+    struct waited waited = {0};
+    uint32_t kind = 0;
     for (uint32_t i = 0; i < map->head.field_count; i++) {
         const struct spate_stat_field *field = &map->fields[i];
         if (field->part != SPATE_STAT_CONN || strncmp(field->name, "waited_", 7) != 0)
             continue;
-        uint64_t waited_ns = stat_view_conn_value(view, row->shard, row->row, field);
-        sum_ns += waited_ns;
-        if (waited_ns > longest_ns) {
-            longest_ns = waited_ns;
-            longest = kind;
+        uint64_t after_ns = stat_view_conn_value(b->after, row->shard, row->row, field);
+        uint64_t before_ns =
+            before == NULL ? 0 : stat_view_conn_value(b->before, before->shard, before->row, field);
+        uint64_t ns = after_ns > before_ns ? after_ns - before_ns : 0;
+        waited.sum_ns += ns;
+        if (ns > waited.longest_ns) {
+            waited.longest_ns = ns;
+            waited.longest = (enum spate_wait)kind;
         }
         kind++;
     }
-    *ret_share = ratio((double)longest_ns, (double)sum_ns);
-    return spate_wait_name((enum spate_wait)longest);
+    return waited;
+}
+
+/* What it has waited for most of the time between both readings; of its life, if it is new or was
+ * not published since.  The present reason says little: a shard publishes at the end of a turn,
+ * when the connection waits for the next one. */
+static const char *longest_wait(const struct between *b, const struct row *row, double *ret_share)
+{
+    struct row before;
+    struct waited waited = {0};
+    if (find_before(b, row, &before))
+        waited = waited_of(b, row, &before);
+    if (waited.sum_ns == 0)
+        waited = waited_of(b, row, NULL);
+    *ret_share = ratio((double)waited.longest_ns, (double)waited.sum_ns);
+    return spate_wait_name(waited.longest);
 }
 
 /* The addresses come from the file: what is no text is not printed. */
-static void write_conn(const struct stat_view *view, const struct row *row, FILE *out)
+static void write_conn(const struct between *b, const struct row *row, FILE *out)
 {
+    const struct stat_view *view = b->after;
     const struct spate_stat_conn *conn = stat_view_conn(view, row->shard, row->row);
     char peer[40];
     size_t used = 0;
     double share;
-    const char *wait = longest_wait(view, row, &share);
+    const char *wait = longest_wait(b, row, &share);
     for (; used < sizeof(peer) - 1 && conn->peer[used] > ' ' && conn->peer[used] < 0x7f; used++)
         peer[used] = conn->peer[used];
     peer[used] = '\0';
@@ -204,8 +247,9 @@ static void write_conn(const struct stat_view *view, const struct row *row, FILE
             conn_value(view, row, "packets_lost"), wait, share * 100);
 }
 
-static void write_conns(const struct stat_view *view, FILE *out)
+static void write_conns(const struct between *b, FILE *out)
 {
+    const struct stat_view *view = b->after;
     const struct spate_stat_head *head = &view->map->head;
     struct row *rows = calloc((size_t)head->shard_count * head->conns_max + 1, sizeof(*rows));
     size_t count = 0;
@@ -217,9 +261,9 @@ static void write_conns(const struct stat_view *view, FILE *out)
                 (struct row){shard, row, stat_view_conn(view, shard, row)->recent_bytes};
     qsort(rows, count, sizeof(*rows), more_bytes_first);
     fprintf(out, "\n%-28s %9s %9s %9s %9s %9s %7s  %s\n", "connection", "MB in", "MB out", "rtt ms",
-            "cwnd kB", "flight kB", "lost", "has waited for");
+            "cwnd kB", "flight kB", "lost", "waits for");
     for (size_t i = 0; i < count && i < CONNS_SHOWN; i++)
-        write_conn(view, &rows[i], out);
+        write_conn(b, &rows[i], out);
     free(rows);
 }
 
@@ -236,5 +280,5 @@ void stat_write_screen(const struct stat_reading *before, const struct stat_read
     write_head(&b, out);
     write_rates(&b, out);
     write_histograms(before, after, out);
-    write_conns(&after->view, out);
+    write_conns(&b, out);
 }

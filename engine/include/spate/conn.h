@@ -202,14 +202,14 @@ SPATE_API int spate_conn_migrate(struct spate_conn *conn, const struct sockaddr 
 /* What a connection waits for before it can send: the gauge `waits_for`, and what the counters
  * waited_*_ns add up.  Each moment of a connection's life belongs to one of them. */
 enum spate_wait {
-    SPATE_WAIT_SHARD,         /* its turn: it may have something to send now */
-    SPATE_WAIT_IDLE,          /* the application or the peer: there is nothing to send */
-    SPATE_WAIT_APPLICATION,   /* nothing to send, and the application holds slices of it */
-    SPATE_WAIT_ACK_DELAY,     /* time: an ACK alone, which may wait [RFC9000 13.2.1] */
-    SPATE_WAIT_CWND,          /* an ACK: the congestion window is full, or nearly [RFC9002 7] */
-    SPATE_WAIT_PACER,         /* time: it paces its packets [RFC9002 7.7] */
-    SPATE_WAIT_LIMIT,         /* a rate limit of the shard or the engine, or others that send to the
-                                 same peer nearby */
+    SPATE_WAIT_SHARD,       /* its turn: it may have something to send now */
+    SPATE_WAIT_IDLE,        /* the application or the peer: there is nothing to send */
+    SPATE_WAIT_APPLICATION, /* nothing to send, and the application holds slices of it */
+    SPATE_WAIT_ACK_DELAY,   /* time: an ACK alone, which may wait [RFC9000 13.2.1] */
+    SPATE_WAIT_CWND,        /* an ACK: the congestion window is full, or nearly [RFC9002 7] */
+    SPATE_WAIT_PACER,       /* time: it paces its packets [RFC9002 7.7] */
+    SPATE_WAIT_LIMIT,       /* a rate limit of the shard or the engine, or room in flight to a peer
+                               nearby, which all that send to it share (flow group) */
     SPATE_WAIT_AMPLIFICATION, /* proof of the peer's address [RFC9000 8] */
     SPATE_WAIT_CONN_CREDIT,   /* the peer: MAX_DATA [RFC9000 4.1] */
     SPATE_WAIT_STREAM_CREDIT, /* the peer: MAX_STREAM_DATA [RFC9000 4.1] */

@@ -174,7 +174,7 @@
     X(WAIT, waited_ack_delay_ns)       /* with an ACK alone that may wait */ \
     X(WAIT, waited_cwnd_ns)            /* for the congestion window */ \
     X(WAIT, waited_pacer_ns)           /* for the pacer */ \
-    X(WAIT, waited_limit_ns)           /* for a rate limit, or others that send to the peer */ \
+    X(WAIT, waited_limit_ns)           /* for a rate limit, or room in flight to a peer nearby */ \
     X(WAIT, waited_amplification_ns)   /* for proof of the peer's address */ \
     X(WAIT, waited_conn_credit_ns)     /* for MAX_DATA */ \
     X(WAIT, waited_stream_credit_ns)   /* for MAX_STREAM_DATA */ \
