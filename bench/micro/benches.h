@@ -17,6 +17,7 @@ extern const struct micro_bench micro_pacer;
 extern const struct micro_bench micro_packet;
 extern const struct micro_bench micro_protect;
 extern const struct micro_bench micro_relay;
+extern const struct micro_bench micro_requests;
 extern const struct micro_bench micro_rings;
 extern const struct micro_bench micro_split;
 extern const struct micro_bench micro_trackers;

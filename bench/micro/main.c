@@ -17,9 +17,10 @@
 #define REPETITIONS_DEFAULT 15
 
 static const struct micro_bench *const benches[] = {
-    &micro_protect, &micro_fused,  &micro_masks,    &micro_nonce, &micro_heads,
-    &micro_rings,   &micro_split,  &micro_trackers, &micro_pacer, &micro_limits,
-    &micro_packet,  &micro_matrix, &micro_channel,  &micro_relay, &micro_handshake,
+    &micro_protect, &micro_fused,  &micro_masks,     &micro_nonce,
+    &micro_heads,   &micro_rings,  &micro_split,     &micro_trackers,
+    &micro_pacer,   &micro_limits, &micro_packet,    &micro_matrix,
+    &micro_channel, &micro_relay,  &micro_handshake, &micro_requests,
 };
 
 static const char usage[] =
