@@ -4,7 +4,6 @@
 
 #include <spate/conn.h>
 
-#include "proto/base/time.h"
 #include "proto/conn/conn.h"
 
 enum {
@@ -29,8 +28,10 @@ static inline void se_waits_init(struct se_waits *waits, uint64_t now_ns)
 /* From now on the connection waits for `next`. */
 static inline void se_waits_set(struct se_waits *waits, enum spate_wait next, uint64_t now_ns)
 {
-    waits->total_ns[waits->now] += sb_time_since(now_ns, waits->since_ns);
-    waits->since_ns = now_ns > waits->since_ns ? now_ns : waits->since_ns;
+    if (now_ns > waits->since_ns) {
+        waits->total_ns[waits->now] += now_ns - waits->since_ns;
+        waits->since_ns = now_ns;
+    }
     waits->now = next;
 }
 

@@ -69,10 +69,10 @@ void se_stages_submitted(struct se_stages *stages, uint64_t now_ns)
     stages->sealed_ns = 0;
 }
 
-void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns)
+void se_stages_received(struct spate_shard *shard, uint64_t stamp_ns)
 {
     struct se_stages *stages = &shard->stages;
-    if (stamp_ns == 0 || SB_UNLIKELY(se_shard_host_ns(shard) != 0))
+    if (SB_UNLIKELY(se_shard_host_ns(shard) != 0))
         return;
     if (SB_UNLIKELY(shard->now_ns >= stages->wall_until_ns)) {
         stages->wall_since_ns = se_clock_wall_ns() - se_clock_now_ns();

@@ -18,7 +18,7 @@ enum se_histogram {
 };
 
 enum {
-    SE_STAGES_TURNS = 7, /* one of so many turns reads the clock for stages */
+    SE_STAGES_TURNS = 13, /* one of so many turns reads the clock for stages */
     SE_STAGES_COUNT_END = 2 << SPATE_HISTOGRAM_SUB_BITS,
 };
 
@@ -63,14 +63,17 @@ static inline void se_stages_record_count(struct se_stages *stages, enum se_hist
     h->counts[count]++;
     h->count++;
     h->sum += count;
-    h->min = SB_MIN(h->min, count);
-    h->max = SB_MAX(h->max, count);
+    if (SB_UNLIKELY(count < h->min))
+        h->min = count;
+    if (SB_UNLIKELY(count > h->max))
+        h->max = count;
 }
 
 /* What the steps below do in a turn that is sampled, and in the one behind it. */
 void se_stages_begin_sampled(struct spate_shard *shard);
 void se_stages_sealed(struct spate_shard *shard);
 void se_stages_submitted(struct se_stages *stages, uint64_t now_ns);
+void se_stages_received(struct spate_shard *shard, uint64_t stamp_ns);
 void se_stages_opened(struct spate_shard *shard);
 void se_stages_end(struct spate_shard *shard);
 
@@ -97,7 +100,11 @@ static inline void se_stages_on_sleep(struct se_stages *stages)
     stages->sealed_ns = 0;
 }
 /* `stamp_ns`: of the kernel, CLOCK_REALTIME; 0: it gave none. */
-void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns);
+static inline void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns)
+{
+    if (SB_UNLIKELY(stamp_ns != 0))
+        se_stages_received(shard, stamp_ns);
+}
 static inline void se_stages_on_opened(struct spate_shard *shard, const struct se_stages *stages)
 {
     if (SB_UNLIKELY(stages->is_sampled))

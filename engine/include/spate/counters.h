@@ -186,7 +186,7 @@
     X(GAUGE, held_bytes)               /* bytes in slices that the application holds */
 
 /* The histograms of a shard: spate_shard_histogram().  The end of a name is its unit.  The first
- * seven follow a datagram through the shard.  One clock reading serves all of a turn: each seventh
+ * seven follow a datagram through the shard.  One clock reading serves all of a turn: each 13th
  * turn records one value for each of the stages from open_ns to submit_ns, if it has them; and
  * acknowledge_ns and batch_completions. */
 #define SPATE_SHARD_HISTOGRAMS(X) \
