@@ -50,6 +50,8 @@ enum spate_wait se_waits_kind_of(enum sp_wait reason, bool has_slices)
 
 void se_waits_look(struct spate_conn *conn)
 {
+    if (!SB_HAS_INSTRUMENT(WAITS))
+        return;
     uint64_t now_ns = conn->shard->now_ns;
     enum sp_wait reason = sp_conn_last_wait(conn->proto, SB_MAX(now_ns, conn->depart.last_ns));
     se_waits_set(&conn->waits, se_waits_kind_of(reason, conn->waits.held_bytes > 0), now_ns);

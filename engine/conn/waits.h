@@ -4,6 +4,7 @@
 
 #include <spate/conn.h>
 
+#include "proto/base/instruments.h"
 #include "proto/conn/conn.h"
 
 enum {
@@ -28,6 +29,8 @@ static inline void se_waits_init(struct se_waits *waits, uint64_t now_ns)
 /* From now on the connection waits for `next`. */
 static inline void se_waits_set(struct se_waits *waits, enum spate_wait next, uint64_t now_ns)
 {
+    if (!SB_HAS_INSTRUMENT(WAITS))
+        return;
     if (now_ns > waits->since_ns) {
         waits->total_ns[waits->now] += now_ns - waits->since_ns;
         waits->since_ns = now_ns;

@@ -7,6 +7,7 @@
 
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
+#include "proto/base/instruments.h"
 
 struct spate_shard;
 
@@ -42,14 +43,14 @@ void se_stages_init(struct se_stages *stages, struct spate_histogram *memory);
 static inline void se_stages_record(struct se_stages *stages, enum se_histogram which,
                                     uint64_t value)
 {
-    if (SB_LIKELY(stages->histograms != NULL))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) && SB_LIKELY(stages->histograms != NULL))
         spate_histogram_record(&stages->histograms[which], value);
 }
 
 /* Returns whether this turn is the one in so many of which everything is recorded. */
 static inline bool se_stages_is_recorded(const struct se_stages *stages)
 {
-    return stages->turns_left == SE_STAGES_TURNS;
+    return SB_HAS_INSTRUMENT(HISTOGRAMS) && stages->turns_left == SE_STAGES_TURNS;
 }
 
 /* Records a count below SE_STAGES_COUNT_END, which is the number of its bucket too. */
@@ -57,7 +58,7 @@ static inline void se_stages_record_count(struct se_stages *stages, enum se_hist
                                           uint32_t count)
 {
     SB_DEBUG_ASSERT(count < SE_STAGES_COUNT_END);
-    if (SB_UNLIKELY(stages->histograms == NULL))
+    if (!SB_HAS_INSTRUMENT(HISTOGRAMS) || SB_UNLIKELY(stages->histograms == NULL))
         return;
     struct spate_histogram *h = &stages->histograms[which];
     h->counts[count]++;
@@ -80,18 +81,19 @@ void se_stages_end(struct spate_shard *shard);
 /* The steps of a turn, in their order.  Each records what lies between it and the step before. */
 static inline void se_stages_on_begin(struct spate_shard *shard, struct se_stages *stages)
 {
-    if (SB_UNLIKELY(--stages->turns_left == 0 || stages->is_sampled))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) &&
+        SB_UNLIKELY(--stages->turns_left == 0 || stages->is_sampled))
         se_stages_begin_sampled(shard);
 }
 static inline void se_stages_on_sealed(struct spate_shard *shard, const struct se_stages *stages)
 {
-    if (SB_UNLIKELY(stages->is_sampled))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) && SB_UNLIKELY(stages->is_sampled))
         se_stages_sealed(shard);
 }
 /* The kernel has taken the submissions; no time was spent waiting since. */
 static inline void se_stages_on_submitted(struct se_stages *stages, uint64_t now_ns)
 {
-    if (SB_UNLIKELY(stages->sealed_ns != 0))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) && SB_UNLIKELY(stages->sealed_ns != 0))
         se_stages_submitted(stages, now_ns);
 }
 /* The system call that submits also waits: nothing can be said about submitting alone. */
@@ -102,17 +104,17 @@ static inline void se_stages_on_sleep(struct se_stages *stages)
 /* `stamp_ns`: of the kernel, CLOCK_REALTIME; 0: it gave none. */
 static inline void se_stages_on_receive(struct spate_shard *shard, uint64_t stamp_ns)
 {
-    if (SB_UNLIKELY(stamp_ns != 0))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) && SB_UNLIKELY(stamp_ns != 0))
         se_stages_received(shard, stamp_ns);
 }
 static inline void se_stages_on_opened(struct spate_shard *shard, const struct se_stages *stages)
 {
-    if (SB_UNLIKELY(stages->is_sampled))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) && SB_UNLIKELY(stages->is_sampled))
         se_stages_opened(shard);
 }
 static inline void se_stages_on_end(struct spate_shard *shard, const struct se_stages *stages)
 {
-    if (SB_UNLIKELY(stages->is_sampled))
+    if (SB_HAS_INSTRUMENT(HISTOGRAMS) && SB_UNLIKELY(stages->is_sampled))
         se_stages_end(shard);
 }
 

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "proto/base/instruments.h"
+
 /* Probes for bpftrace, perf, gdb and SystemTap (USDT): places in the code with a name and
  * arguments.  A probe is one nop, and a note in the file about where the arguments are; who wants
  * to know puts a breakpoint there.  No header of another package is needed: the notes are those of
@@ -14,7 +16,7 @@
  * Arguments are integers or pointers, 8 bytes each; take what is at hand, because a probe that
  * nobody looks at computes them too.  tools/bpftrace/ has scripts; test/e2e/probes.py the list. */
 
-#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__)) && SB_HAS_INSTRUMENT(PROBES)
 
 /* The labels are local numbers; the base lets tools see whether the program was prelinked. */
 #define SB_PROBE_NOTE(name, arguments) \
