@@ -21,9 +21,8 @@
 
 enum {
     SC_FUSED_ROUND_KEYS_MAX = 15, /* of AES-256 */
-    /* Blocks that can be hashed with one reduction: the most that any variant's group has (16),
-     * a vector of associated data (4), and the lengths (1). */
-    SC_FUSED_POWERS = 21,
+    /* Blocks that can be hashed with one reduction: a wide group of AVX-512's. */
+    SC_FUSED_POWERS = 32,
     /* A vector that begins in the table, or right after it if there is no header, may extend past
      * its end: zeros follow. */
     SC_FUSED_POWERS_PADDING = 4,

@@ -18,8 +18,9 @@
 
 enum {
     GROUP_SIZE = VEC_GROUP * VEC_SIZE,
-    /* Blocks that one reduction may have: a vector of header, a group of text, the lengths. */
-    POWERS = VEC_BLOCKS * (VEC_GROUP + 1) + 1,
+    /* Blocks that one reduction may have: a vector of header, a group of text, the lengths; or
+     * a wide group.  Whole vectors. */
+    POWERS = VEC_BLOCKS * (VEC_WIDE > VEC_GROUP + 2 ? VEC_WIDE : VEC_GROUP + 2),
     SIZE_MAX_SUPPORTED = INT32_MAX,
 };
 _Static_assert((size_t)POWERS <= SC_FUSED_POWERS, "the key has room for the powers");
@@ -72,14 +73,25 @@ INLINE void sum_add(struct sum *sum, vec blocks, const struct sc_fused_key *key,
     }
 }
 
-INLINE __m128i sum_reduce(const struct sum *sum)
+/* Takes the two other products out of the middle one, by Karatsuba's rule. */
+INLINE void sum_part(struct sum *sum)
+{
+    sum->middle = vec_xor3(sum->middle, sum->low, sum->high);
+}
+
+/* Reduces each block's place of the vector for itself. */
+INLINE vec sum_reduce_each(const struct sum *sum)
 {
     const vec polynomial = vec_every(_mm_set_epi64x((long long)UINT64_C(0xc200000000000000), 0));
-    vec middle = sum->middle;
+    vec middle = vec_xor3(sum->middle, vec_swap(sum->low), vec_mul_lh(sum->low, polynomial));
+    return vec_xor3(sum->high, vec_swap(middle), vec_mul_lh(middle, polynomial));
+}
+
+INLINE __m128i sum_reduce(struct sum *sum)
+{
     if (VEC_KARATSUBA)
-        middle = vec_xor3(middle, sum->low, sum->high);
-    middle = vec_xor3(middle, vec_swap(sum->low), vec_mul_lh(sum->low, polynomial));
-    return vec_sum(vec_xor3(sum->high, vec_swap(middle), vec_mul_lh(middle, polynomial)));
+        sum_part(sum);
+    return vec_sum(sum_reduce_each(sum));
 }
 
 /* ---- Keys ---- */
@@ -105,18 +117,15 @@ static __m128i times_x(__m128i h)
     return _mm_xor_si128(h, _mm_and_si128(fell_out, polynomial));
 }
 
-static __m128i multiply(__m128i first, __m128i second)
+/* Block by block. */
+INLINE vec multiply(vec a, vec b)
 {
-    vec a = vec_first(first);
-    vec b = vec_first(second);
     struct sum sum = {
         .low = vec_mul_ll(a, b),
         .middle = vec_xor(vec_mul_lh(a, b), vec_mul_hl(a, b)),
         .high = vec_mul_hh(a, b),
     };
-    if (VEC_KARATSUBA)
-        sum.middle = vec_xor3(sum.middle, sum.low, sum.high);
-    return sum_reduce(&sum);
+    return sum_reduce_each(&sum);
 }
 
 static inline void fused_init_key(struct sc_fused_key *key, const uint8_t *aes_key, size_t size,
@@ -133,16 +142,23 @@ static inline void fused_init_key(struct sc_fused_key *key, const uint8_t *aes_k
         state = vec_round(state, round_key(schedule, i));
     state = vec_last_round(state, round_key(schedule, schedule->rounds));
 
-    __m128i powers[POWERS + 1]; /* by exponent */
-    powers[1] = times_x(reverse(vec_low(state)));
-    for (size_t i = 2; i <= POWERS; i++)
-        powers[i] = multiply(powers[i / 2], powers[i - i / 2]);
-    for (size_t i = 1; i <= POWERS; i++) {
-        sc_store_all(key->powers[power_at(i)], powers[i]);
-        __m128i fold = _mm_xor_si128(powers[i], _mm_shuffle_epi32(powers[i], 0x4e));
-        sc_store_all(key->folds[power_at(i)], fold);
+    __m128i power = times_x(reverse(vec_low(state))); /* by exponent, from 1 */
+    for (size_t i = 1; i <= VEC_BLOCKS; i++) {
+        sc_store_all(key->powers[power_at(i)], power);
+        vec first = vec_first(sc_load_all(key->powers[power_at(1)]));
+        power = vec_low(multiply(vec_first(power), first));
     }
-    OPENSSL_cleanse(powers, sizeof(powers));
+    /* A vector of powers, times the highest power of another one, is a vector of higher ones. */
+    for (size_t i = 2; i <= POWERS / VEC_BLOCKS; i++) {
+        vec low = vec_load(key->powers[power_at(i / 2 * VEC_BLOCKS)]);
+        __m128i top = sc_load_all(key->powers[power_at((i - i / 2) * VEC_BLOCKS)]);
+        vec_store(key->powers[power_at(i * VEC_BLOCKS)], multiply(low, vec_every(top)));
+    }
+    for (size_t i = POWERS; i >= VEC_BLOCKS; i -= VEC_BLOCKS) {
+        vec powers = vec_load(key->powers[power_at(i)]);
+        vec_store(key->folds[power_at(i)], vec_xor(powers, vec_swap(powers)));
+    }
+    OPENSSL_cleanse(&power, sizeof(power));
     OPENSSL_cleanse(&state, sizeof(state));
 }
 

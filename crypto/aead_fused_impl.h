@@ -19,6 +19,17 @@
  * of four cycles and two can begin in each, so one block takes as long as eight.  The block that
  * encrypts the tag takes part in the same rounds.
  *
+ * A text of WIDE_SIZE bytes or more begins with wide groups, where the layer has them: eight states
+ * are as many as two rounds in each cycle with a latency of four need.  They differ from a group in
+ * what is counted, because at that rate each instruction counts (aead_fused_wide.h):
+ *
+ *   - Products are by Karatsuba's rule.  Zen 5 begins one in two cycles, of any width, while it
+ * does four rounds, so four products per vector take 8 cycles, three take 6, and the rounds take 5.
+ *     On Intel one more XOR pays for the product: the same number of instructions on its two ports.
+ *   - One reduction, of two more products, is for 32 blocks and not for 16.
+ *   - A counter block is one XOR: the blocks of a group differ in 5 bits, which stand in a table.
+ *   - Ciphertext stays in registers until it is hashed: a load that crosses a cache line is two.
+ *
  * Hashing (S. Gueron, M. Kounavis: Intel Carry-Less Multiplication Instruction and its Usage
  * for Computing the GCM Mode, 2010):
  *

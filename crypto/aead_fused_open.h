@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "crypto/aead_fused_pass.h"
+#include "crypto/aead_fused_wide.h"
 #include "proto/base/assert.h"
 #include "proto/base/compiler.h"
 
@@ -86,6 +87,46 @@ INLINE void open_group(const struct pass *pass, const vec state[VEC_GROUP], cons
     }
 }
 
+#if VEC_WIDE > 0
+INLINE void open_wide_group(const struct wide *wide, const struct pass *pass, struct target *target)
+{
+    uint8_t *to = target_room(target, WIDE_SIZE);
+    if (SB_LIKELY(to != NULL)) {
+#define OPEN(i) vec_store(to + (i) * VEC_SIZE, pass_crypt(pass, wide->state[i], wide->text[i]));
+        WIDE_EACH(OPEN)
+#undef OPEN
+    } else {
+#define OPEN(i) open_vec(pass, wide->state[i], wide->text[i], target, VEC_SIZE);
+        WIDE_EACH(OPEN)
+#undef OPEN
+    }
+}
+#endif
+
+/* Opens the wide groups at the beginning of `size` bytes of text.  Returns their bytes. */
+INLINE size_t open_wide(struct pass *pass, const uint8_t *data, size_t size, struct target *target)
+{
+#if VEC_WIDE > 0
+    struct wide wide;
+    size_t done = 0;
+    if (!wide_fits(size))
+        return 0;
+    wide_begin(&wide, pass);
+    for (; size - done >= WIDE_SIZE; done += WIDE_SIZE) {
+#define LOAD(i) wide.text[i] = vec_load(data + done + (i) * VEC_SIZE);
+        WIDE_EACH(LOAD)
+#undef LOAD
+        wide_pass(&wide, pass, true);
+        open_wide_group(&wide, pass, target);
+    }
+    wide_end(&wide, pass);
+    return done;
+#else
+    (void)pass, (void)data, (void)size, (void)target;
+    return 0;
+#endif
+}
+
 /* Hashes less than a group, the last of the packet. */
 INLINE void hash_rest(struct pass *pass, struct sum *sum, const uint8_t *data, size_t size)
 {
@@ -159,6 +200,9 @@ INLINE void open_one(const struct sc_fused_key *key, struct sp_open *packet)
         sum = pass_header(&pass, packet->header, packet->header_size, 0);
         pass.hash = sum_reduce(&sum);
         sum = sum_zero();
+        size_t wide = open_wide(&pass, data, left, &target);
+        data += wide;
+        left -= wide;
         for (; left >= GROUP_SIZE; left -= GROUP_SIZE) {
             pass_group(&pass, state, false, data);
             open_group(&pass, state, data, &target);

@@ -9,9 +9,13 @@
 #include "crypto/aead_fused_hash.h"
 #include "proto/base/compiler.h"
 
+/* The counter of a packet's first block; 1 encrypts the tag. */
+enum { COUNTER_FIRST = 2 };
+
 struct pass {
     const struct sc_fused_key *key;
-    vec counter; /* blocks, with the counter in the machine's order */
+    __m128i nonce; /* a block with a counter of 0 */
+    vec counter;   /* blocks, with the counter in the machine's order */
     vec last_key;
     vec tag_state; /* the counter block that hides the tag, between rounds, first */
     __m128i hash;  /* Y so far: added to the next block */
@@ -24,9 +28,10 @@ INLINE struct pass pass_of(const struct sc_fused_key *key, uint64_t pn)
     __m128i nonce = _mm_xor_si128(sc_load_all(key->iv), _mm_slli_si128(number, 4));
     const struct sc_fused_schedule *schedule = &key->schedule;
     __m128i one = _mm_xor_si128(nonce, _mm_set_epi32(0x01000000, 0, 0, 0)); /* big endian */
-    __m128i two = _mm_xor_si128(nonce, _mm_set_epi32(2, 0, 0, 0));
+    __m128i two = _mm_xor_si128(nonce, _mm_set_epi32(COUNTER_FIRST, 0, 0, 0));
     return (struct pass){
         .key = key,
+        .nonce = nonce,
         .counter = vec_add(vec_every(two), vec_count()),
         .last_key = round_key(schedule, schedule->rounds),
         .tag_state = vec_xor(vec_first(one), round_key(schedule, 0)),
@@ -34,12 +39,18 @@ INLINE struct pass pass_of(const struct sc_fused_key *key, uint64_t pn)
     };
 }
 
+/* Brings the counters, the last word of each block, from the machine's order to that of GCM. */
+INLINE vec counter_blocks(vec counter)
+{
+    const vec order = vec_every(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    return vec_bytes(counter, order);
+}
+
 /* The next counter blocks. */
 INLINE vec pass_count(struct pass *pass)
 {
-    const vec order = vec_every(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     const vec step = vec_every(_mm_set_epi32(VEC_BLOCKS, 0, 0, 0));
-    vec blocks = vec_bytes(pass->counter, order);
+    vec blocks = counter_blocks(pass->counter);
     pass->counter = vec_add(pass->counter, step);
     return blocks;
 }

@@ -24,6 +24,7 @@ enum {
     VEC_KARATSUBA = 1, /* Zen 3 takes 2 cycles a product: three and a shuffle beat four */
 };
 #define VEC_EACH(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define VEC_WIDE    0 /* vectors of a wide group: none, because 16 registers have no room for it */
 
 static inline vec vec_load(const uint8_t *at)
 {

@@ -18,9 +18,10 @@ enum {
     VEC_BLOCKS = 4,
     VEC_SIZE = 16 * VEC_BLOCKS,
     VEC_GROUP = 4,
-    VEC_KARATSUBA = 0, /* products are as cheap as shuffles here */
+    VEC_KARATSUBA = 0, /* Intel's products are as cheap as shuffles; see aead_fused_wide.h */
 };
 #define VEC_EACH(X) X(0) X(1) X(2) X(3)
+#define VEC_WIDE    8 /* 32 registers hold eight states, eight vectors to hash, and the rest */
 
 static inline vec vec_load(const uint8_t *at)
 {

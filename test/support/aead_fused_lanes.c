@@ -28,8 +28,10 @@ enum {
 };
 #if LANES == 2
 #define VEC_EACH(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define VEC_WIDE    0
 #else
 #define VEC_EACH(X) X(0) X(1) X(2) X(3)
+#define VEC_WIDE    8
 #endif
 
 typedef struct {

@@ -18,7 +18,8 @@
 
 enum { SIZE_MAX_TRIED = 1500, HEADER_SIZE = 40, MASKS = 20 };
 
-static const size_t sizes[] = {0, 1, 15, 16, 17, 64, 191, 192, 193, 255, 256, 257, 700, 1350};
+static const size_t sizes[] = {0,   1,   15,  16,  17,  64,  191,  192, 193,
+                               255, 256, 257, 511, 512, 700, 1024, 1350};
 
 static void hide(void *at, size_t size)
 {
