@@ -175,8 +175,9 @@ static void open_one(struct sc_aead *aead, struct sp_open *packet)
                  EVP_DecryptUpdate(aead->cipher, NULL, &out_size, packet->header,
                                    (int)packet->header_size) == 1;
     SB_ASSERT(ready);
+    uint8_t *head = sp_open_head(packet);
     bool opened =
-        EVP_DecryptUpdate(aead->cipher, packet->data, &out_size, packet->data, (int)head_size) == 1;
+        EVP_DecryptUpdate(aead->cipher, head, &out_size, packet->data, (int)head_size) == 1;
     if (head_size < plain_size)
         opened = opened &&
                  EVP_DecryptUpdate(aead->cipher, packet->body, &out_size, packet->data + head_size,

@@ -60,6 +60,8 @@ struct sc_fused {
                      const uint8_t iv[SC_IV_SIZE]);
     void (*seal)(const struct sc_fused_key *key, const struct sp_seal *packet);
     /* A packet that is not authentic leaves zeros where its plaintext would be. */
+    /* Downwards too: all is read in rising order, the header first, and a vector is hashed and
+     * loaded before its text is stored, which is never above the place that it came from. */
     void (*open)(const struct sc_fused_key *key, struct sp_open *packets, size_t count);
     void (*peek)(const struct sc_fused_key *key, const struct sp_open *packet, size_t size,
                  uint8_t *ret);

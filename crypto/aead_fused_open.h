@@ -169,7 +169,7 @@ INLINE void open_rest(const struct pass *pass, const vec state[VEC_GROUP], const
 static __attribute__((noinline, cold)) void forget(const struct sp_open *packet, size_t size)
 {
     size_t head_size = packet->body == NULL ? size : packet->head_size;
-    memset(packet->data, 0, head_size);
+    memset(sp_open_head(packet), 0, head_size);
     if (head_size < size)
         memset(packet->body, 0, size - head_size);
 }
@@ -185,7 +185,7 @@ INLINE void open_one(const struct sc_fused_key *key, struct sp_open *packet)
     SB_ASSERT(packet->body == NULL || packet->head_size <= size);
 
     struct target target = {
-        .at = packet->data,
+        .at = sp_open_head(packet),
         .run = packet->body == NULL ? SIZE_MAX : packet->head_size,
         .body = packet->body,
     };

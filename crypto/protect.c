@@ -131,6 +131,12 @@ static void op_open(struct sp_key *key, struct sp_open *packets, size_t count)
     sc_aead_open(&key_of(key)->aead, packets, count);
 }
 
+/* OpenSSL does not promise it. */
+static bool op_opens_down(const struct sp_key *key)
+{
+    return key_of_const(key)->aead.fused != NULL;
+}
+
 static void op_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
 {
     sc_aead_peek(&key_of(key)->aead, packet, size, ret);
@@ -171,6 +177,7 @@ const struct sp_protect_ops sc_protect_ops = {
     .limits = op_limits,
     .seal = op_seal,
     .open = op_open,
+    .opens_down = op_opens_down,
     .peek = op_peek,
     .masks = op_masks,
     .rest = op_rest,

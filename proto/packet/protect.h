@@ -52,10 +52,13 @@ struct sp_seal {
 
 /* One packet to open.  `header` is the associated data; `data` is ciphertext and tag, `size`
  * bytes.  Without `body` the plaintext replaces the ciphertext.  With it only the first `head_size`
- * bytes of the plaintext do, and the other bytes go to `body`: memory that does not overlap `data`,
- * and whose content is undefined unless the packet is authentic.  If the packet is not authentic,
- * its bytes at `data` are destroyed, except the tag, which may be the token of a Stateless
- * Reset. */
+ * bytes of the plaintext do, or go to `head`, and the other bytes go to `body`: memory that does
+ * not overlap `data`, and whose content is undefined unless the packet is authentic.  If the packet
+ * is not authentic, its bytes at `data` are destroyed, except the tag, which may be the token of a
+ * Stateless Reset.
+ *
+ * Where opens_down() says so, and with `head`, the body may also begin anywhere before `data` +
+ * `head_size` and overlap `header` and `data`, which are read before that. */
 struct sp_open {
     uint64_t pn;
     const uint8_t *header;
@@ -63,9 +66,16 @@ struct sp_open {
     uint8_t *data;
     size_t size;
     uint8_t *body;     /* NULL: all in place */
+    uint8_t *head;     /* NULL: at `data`; not looked at without `body` */
     size_t head_size;  /* <= size - SP_TAG_SIZE with `body`, otherwise not looked at */
     bool is_authentic; /* the result */
 };
+
+/* Where the plaintext begins. */
+static inline uint8_t *sp_open_head(const struct sp_open *packet)
+{
+    return packet->body != NULL && packet->head != NULL ? packet->head : packet->data;
+}
 
 enum { SP_PEEK_SIZE_MAX = 64 };
 
@@ -95,6 +105,9 @@ struct sp_protect_ops {
 
     /* Opens each of `count` packets and says in each whether it is authentic. */
     void (*open)(struct sp_key *key, struct sp_open *packets, size_t count);
+
+    /* Returns whether a packet's body may go to lower addresses that overlap the packet. */
+    bool (*opens_down)(const struct sp_key *key);
 
     /* Writes the first `size` bytes of the plaintext, at most SP_PEEK_SIZE_MAX and without the tag.
      * They are not authenticated yet.  `packet` does not change. */

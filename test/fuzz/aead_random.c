@@ -5,7 +5,7 @@
  *
  * Each case is one packet: every length from 0 to 2,000 in turn, and now and then a long one; a
  * header, a key and a packet number at random; the plaintext in one to eight parts at any
- * alignment or in place; opened in place or into two places; then with one bit turned
+ * alignment or in place; opened in place, into two places or downwards; then with one bit turned
  * over.  All variants that this CPU can run go through all cases, the tests' own through a quarter
  * of them.  Every buffer lies between pages that nobody may touch. */
 
@@ -31,12 +31,14 @@ enum {
     SAME_KEY_CASES = 16,
     SLOW_ONE_IN = 4, /* of the cases, those that the variants without instructions see */
     MASKS_MAX = 70,
+    DOWN_MAX = 3000, /* bytes before a packet */
 };
 
 static const struct sc_fused *variants[QT_FUSED_VARIANTS_MAX];
 static size_t variant_count;
 
-static struct qt_guarded header_room, out_room, body_room, mask_room, part_rooms[PARTS_MAX];
+static struct qt_guarded header_room, out_room, body_room, mask_room, down_room,
+    part_rooms[PARTS_MAX];
 static uint8_t plain[LENGTH_MAX];
 static uint8_t sealed[LENGTH_MAX + SP_TAG_SIZE];
 
@@ -162,6 +164,45 @@ static void open_forged(struct packet *p)
         p->header[header_at] ^= bit;
 }
 
+/* The body overlaps the packet from below. */
+static void open_down(struct packet *p)
+{
+    uint8_t head[40];
+    size_t before = below(p, below(p, 2) == 0 ? 64 : DOWN_MAX) + p->header_size;
+    size_t size = before + p->size + SP_TAG_SIZE;
+    size_t head_size = below(p, SB_MIN(p->size, sizeof(head)) + 1);
+    uint8_t *room = qt_guarded_place(&down_room, size, below(p, 90));
+    uint8_t *data = room + before;
+    uint8_t *body = room + below(p, before + head_size + 1);
+    memset(room, 0x5a, before);
+    memcpy(data - p->header_size, p->header, p->header_size);
+    memcpy(data, sealed, p->size + SP_TAG_SIZE);
+    bool is_forged = below(p, 4) == 0;
+    data[below(p, p->size + 1)] ^= is_forged;
+    struct sp_open packet = {
+        .pn = p->pn,
+        .header = data - p->header_size,
+        .header_size = p->header_size,
+        .data = data,
+        .size = p->size + SP_TAG_SIZE,
+        .body = body,
+        .head = head,
+        .head_size = head_size,
+    };
+    uint8_t tag[SP_TAG_SIZE];
+    memcpy(tag, data + p->size, SP_TAG_SIZE);
+    p->fused->open(p->key, &packet, 1);
+    check(p, packet.is_authentic == !is_forged, "opens downwards");
+    check(p, memcmp(data + p->size, tag, SP_TAG_SIZE) == 0, "open leaves the tag");
+    check(p, qt_guarded_is_whole(&down_room, room, size), "open stays inside");
+    for (size_t i = 0; room + i < SB_MIN(body, data - p->header_size); i++)
+        check(p, room[i] == 0x5a, "open stays behind the place of the body");
+    if (is_forged)
+        return;
+    check(p, memcmp(head, plain, head_size) == 0, "the head");
+    check(p, memcmp(body, plain + head_size, p->size - head_size) == 0, "the body further down");
+}
+
 static void peek(struct packet *p)
 {
     uint8_t *body;
@@ -241,6 +282,7 @@ static void run_case(uint64_t seed)
         seal(&p);
         open_it(&p);
         open_forged(&p);
+        open_down(&p);
         peek(&p);
         if (is_new)
             masks(&p, aes_key, key_size);
@@ -255,6 +297,7 @@ int main(int argc, char **argv)
     header_room = qt_guarded_of(HEADER_MAX + 1000);
     out_room = qt_guarded_of(LENGTH_MAX + SP_TAG_SIZE + 1000);
     body_room = qt_guarded_of(LENGTH_MAX + 1000);
+    down_room = qt_guarded_of(LENGTH_MAX + SP_TAG_SIZE + HEADER_MAX + DOWN_MAX + 1000);
     mask_room = qt_guarded_of(MASKS_MAX * SP_MASK_SIZE);
     for (size_t i = 0; i < PARTS_MAX; i++)
         part_rooms[i] = qt_guarded_of(LENGTH_MAX + 1000);

@@ -175,17 +175,27 @@ static void open_one(const struct sp_key *key, struct sp_open *packet)
     if (packet->body != NULL) {
         SB_ASSERT(packet->head_size <= payload_size);
         size_t body_size = payload_size - packet->head_size;
+        bool has_head = packet->head != NULL;
+        if (has_head)
+            memcpy(packet->head, packet->data, packet->head_size);
+        bool is_down = packet->body <= packet->data && packet->body + body_size > packet->data;
+        SB_ASSERT(!is_down || has_head);
         /* A real cipher has written before it knows. */
         if (packet->is_authentic)
-            memcpy(packet->body, packet->data + packet->head_size, body_size);
+            memmove(packet->body, packet->data + packet->head_size, body_size);
         else
             memset(packet->body, 0xee, body_size);
-        memset(packet->data + packet->head_size, 0xee, body_size);
+        uint8_t *rest = is_down    ? packet->body + body_size
+                        : has_head ? packet->data
+                                   : packet->data + packet->head_size;
+        memset(rest, 0xee, (size_t)(end - rest));
     }
     if (packet->is_authentic)
         memset(end, 0xee, SP_TAG_SIZE); /* the tag must not be read */
-    else
+    else if (packet->body == NULL)
         memset(packet->data, 0xee, payload_size);
+    else
+        memset(packet->head != NULL ? packet->head : packet->data, 0xee, packet->head_size);
 }
 
 static void null_open(struct sp_key *key, struct sp_open *packets, size_t count)
@@ -193,6 +203,12 @@ static void null_open(struct sp_key *key, struct sp_open *packets, size_t count)
     SB_ASSERT(!key->is_resting);
     for (size_t i = 0; i < count; i++)
         open_one(key, &packets[i]);
+}
+
+static bool null_opens_down(const struct sp_key *key)
+{
+    (void)key;
+    return true;
 }
 
 static void null_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
@@ -242,6 +258,7 @@ const struct sp_protect_ops qs_null_protect_ops = {
     .limits = null_limits,
     .seal = null_seal,
     .open = null_open,
+    .opens_down = null_opens_down,
     .peek = null_peek,
     .masks = null_masks,
     .rest = null_rest,

@@ -150,7 +150,8 @@ static void report_opened(struct qs_tap *tap, const struct sp_open *open)
     uint8_t *plain = malloc(size + 1);
     SB_ASSERT(plain != NULL);
     size_t head_size = open->body != NULL ? open->head_size : size;
-    memcpy(plain, open->data, head_size);
+    bool has_head = open->body != NULL && open->head != NULL;
+    memcpy(plain, has_head ? open->head : open->data, head_size);
     if (head_size < size)
         memcpy(plain + head_size, open->body, size - head_size);
     struct qs_packet packet = packet_of((struct sb_bytes){open->header, open->header_size},
@@ -162,13 +163,25 @@ static void report_opened(struct qs_tap *tap, const struct sp_open *open)
 static void tap_open(struct sp_key *key, struct sp_open *packets, size_t count)
 {
     struct qs_tap *tap = key->tap;
-    tap->inner.ops->open(key->inner, packets, count);
     for (size_t i = 0; i < count; i++) {
+        struct sp_open before = packets[i];
+        uint8_t header[1 + SP_CID_SIZE_MAX + SP_PN_SIZE_MAX];
+        if (packets[i].head != NULL) { /* the body may replace the header */
+            SB_ASSERT(before.header_size <= sizeof(header));
+            memcpy(header, before.header, before.header_size);
+            before.header = header;
+        }
+        tap->inner.ops->open(key->inner, &packets[i], 1);
         if (packets[i].is_authentic)
-            report_opened(tap, &packets[i]);
+            report_opened(tap, &before);
         else
             tap->failed_count++;
     }
+}
+
+static bool tap_opens_down(const struct sp_key *key)
+{
+    return key->tap->inner.ops->opens_down(key->inner);
 }
 
 static void tap_peek(struct sp_key *key, const struct sp_open *packet, size_t size, uint8_t *ret)
@@ -209,6 +222,7 @@ static const struct sp_protect_ops tap_ops = {
     .limits = tap_limits,
     .seal = tap_seal,
     .open = tap_open,
+    .opens_down = tap_opens_down,
     .peek = tap_peek,
     .masks = tap_masks,
     .rest = tap_rest,
