@@ -373,10 +373,14 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
     uint32_t discards = SP_DISCARDS_PER_PACKET;
     if (SB_UNLIKELY(conn->pieces.discarded != NULL))
         sp_conn_discard_some(conn, &discards);
-    if (packet->placed != NULL) {
+    if (packet->lone != NULL) {
         packet->frame_type = packet->payload[0];
         packet->is_eliciting = packet->is_nonprobing = true;
-        return sp_conn_on_stream(conn, packet->placed, NULL);
+        if (packet->lone_buffer != NULL && must_drop_stream(conn, packet, packet->lone))
+            return SP_DROP;
+        if (sp_conn_extend_stream(conn, packet->lone, packet->lone_buffer))
+            return SP_OK;
+        return sp_conn_on_stream(conn, packet->lone, packet->lone_buffer);
     }
 
     struct sb_reader reader = sb_reader_of(packet->payload, packet->payload_size);

@@ -16,15 +16,16 @@ struct sp_packet {
     const struct sp_datagram *datagram;
     struct sp_conn_path *path; /* by which it came; NULL: one that the connection does not follow */
     const struct sp_key *key;  /* which has opened it; 1-RTT packets only */
-    const struct sp_frame_stream *placed; /* not NULL: its one frame, whose data is in lent memory;
-                                             `payload` has the frame's head alone */
-    bool is_eliciting;                    /* found out on the way */
-    bool is_nonprobing;                   /* found out on the way: more than probes a path */
-    uint32_t message_count;               /* messages that it has brought, and that were kept */
-    bool has_crypto;                      /* bytes that TLS has not got yet */
-    uint32_t ack_count;                   /* ACK frames so far */
-    uint64_t ack_walk_max;                /* walk_count of sp_sent up to which more are handled */
-    uint64_t frame_type;                  /* the last one looked at: for CONNECTION_CLOSE */
+    const struct sp_frame_stream *lone; /* not NULL: its one frame; `payload` has the frame's head
+                                           alone */
+    struct sb_buffer *lone_buffer;      /* of its data; NULL: lent memory */
+    bool is_eliciting;                  /* found out on the way */
+    bool is_nonprobing;                 /* found out on the way: more than probes a path */
+    uint32_t message_count;             /* messages that it has brought, and that were kept */
+    bool has_crypto;                    /* bytes that TLS has not got yet */
+    uint32_t ack_count;                 /* ACK frames so far */
+    uint64_t ack_walk_max;              /* walk_count of sp_sent up to which more are handled */
+    uint64_t frame_type;                /* the last one looked at: for CONNECTION_CLOSE */
 };
 
 /* Returns when the packet arrived.  One that waited for its keys is handled at `now_ns`, but that

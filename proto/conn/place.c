@@ -22,11 +22,8 @@
 
 #include "proto/base/assert.h"
 
-/* Type, stream, offset and length of a STREAM frame. */
-#define HEAD_SIZE_MAX (1 + 3 * SB_VARINT_SIZE_MAX)
-
-_Static_assert(HEAD_SIZE_MAX <= SP_PEEK_SIZE_MAX, "a look shows the whole head");
-_Static_assert(HEAD_SIZE_MAX < SP_PLACE_SIZE_MIN, "and there is something behind it");
+_Static_assert(SP_STREAM_HEAD_SIZE_MAX <= SP_PEEK_SIZE_MAX, "a look shows the whole head");
+_Static_assert(SP_STREAM_HEAD_SIZE_MAX < SP_PLACE_SIZE_MIN, "and there is something behind it");
 
 /* Ranges that packets of this batch will be written to.  Adjacent ranges are merged. */
 struct claims {
@@ -61,64 +58,43 @@ static bool claim(struct claims *claims, const struct sp_frame_stream *frame)
     return true;
 }
 
-/* Reads the head of a STREAM frame that fills `size` bytes exactly.  Returns the head's size, 0 if
- * this is something else.  Its rules are those of sp_frame_read_stream(), which later reports the
- * error if a frame breaks them. */
-static size_t read_head(const uint8_t *bytes, uint64_t size, struct sp_frame_stream *ret)
-{
-    struct sb_reader r = sb_reader_of(bytes, HEAD_SIZE_MAX);
-    uint8_t type = sb_reader_u8(&r);
-    if ((type & ~SP_STREAM_FLAGS) != SP_FRAME_STREAM)
-        return 0;
-
-    struct sp_frame_stream f = {.id = sb_reader_varint(&r), .fin = (type & SP_STREAM_FIN) != 0};
-    if (type & SP_STREAM_OFF)
-        f.offset = sb_reader_varint(&r);
-    bool has_size = (type & SP_STREAM_LEN) != 0;
-    uint64_t wire_size = has_size ? sb_reader_varint(&r) : 0;
-    size_t head_size = HEAD_SIZE_MAX - sb_reader_left(&r);
-    SB_ASSERT(!r.failed && head_size < size);
-
-    f.size = size - head_size;
-    if ((has_size && wire_size != f.size) || f.size > SB_VARINT_MAX - f.offset)
-        return 0;
-    *ret = f;
-    return head_size;
-}
-
-static void place(struct sp_conn *conn, struct sp_key *key, struct sp_open *open,
+static bool place(struct sp_conn *conn, struct sp_key *key, struct sp_open *open,
                   struct claims *claims, struct sp_frame_stream *ret_frame)
 {
     uint64_t plain_size = open->size - SB_MIN(open->size, (size_t)SP_TAG_SIZE);
     const struct sp_ack *ack = &conn->app.ack;
     if (plain_size < SP_PLACE_SIZE_MIN || sp_ack_is_known(ack, open->pn))
-        return;
+        return false;
 
-    uint8_t head[HEAD_SIZE_MAX];
+    uint8_t head[SP_STREAM_HEAD_SIZE_MAX];
     struct sp_frame_stream frame;
-    conn->protect.ops->peek(key, open, HEAD_SIZE_MAX, head);
-    size_t head_size = read_head(head, plain_size, &frame);
+    conn->protect.ops->peek(key, open, sizeof(head), head);
+    size_t head_size = sp_frame_read_lone_stream(head, plain_size, &frame);
     if (head_size == 0)
-        return;
+        return false;
     const struct sp_stream *stream = sp_stream_map_find(&conn->streams, frame.id);
     if (stream == NULL)
-        return;
+        return false;
     uint8_t *body = sp_stream_recv_gap(&stream->recv, &frame, &conn->window);
     if (body == NULL || !claim(claims, &frame))
-        return;
+        return false;
 
     open->body = body;
     open->head_size = head_size;
     frame.data = body;
     *ret_frame = frame;
+    return true;
 }
 
-void sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens, uint32_t count,
-                   struct sp_frame_stream *ret_frames)
+uint64_t sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens,
+                       uint32_t count, struct sp_packed *ret_packed)
 {
+    uint64_t placed = 0;
     struct claims claims;
     SB_ASSERT(count <= SP_BATCH_MAX);
     claims.count = 0;
     for (uint32_t i = 0; i < count; i++)
-        place(conn, key, &opens[i], &claims, &ret_frames[i]);
+        if (place(conn, key, &opens[i], &claims, &ret_packed[i].frame))
+            placed |= UINT64_C(1) << i;
+    return placed;
 }

@@ -40,7 +40,9 @@ void sp_conn_prefetch_streams(const struct sp_conn *conn, const struct sp_open *
 {
     uint64_t last = SB_VARINT_NONE;
     for (uint32_t i = 0; i < count; i++) {
-        struct sb_reader r = sb_reader_of(opens[i].data, opens[i].size);
+        const uint8_t *head = opens[i].head != NULL ? opens[i].head : opens[i].data;
+        struct sb_reader r =
+            sb_reader_of(head, SB_MIN(opens[i].size, (size_t)SP_STREAM_HEAD_SIZE_MAX));
         uint64_t type = sb_reader_varint(&r);
         uint64_t id = sb_reader_varint(&r);
         if (!opens[i].is_authentic || r.failed || id == last ||

@@ -4,8 +4,8 @@
 /* Datagrams to packets to frames.
  *
  * Short-header packets, which are nearly all packets, are handled in runs: one cipher call makes
- * their header protection masks, another opens them, in place or as conn/place.c decides, and then
- * the frames of each are handled.  Long-header packets are handled one by one.
+ * their header protection masks, another opens them, in place or as conn/place.c or conn/pack.c
+ * decides, and then the frames of each are handled.  Long-header packets are handled one by one.
  *
  * What can be attacked: anybody may have sent the bytes of a packet that is not opened yet.  Until
  * then nothing of the connection changes but counters. */
@@ -20,6 +20,7 @@
 #include "proto/conn/header_bits.h"
 #include "proto/conn/memory.h"
 #include "proto/conn/messages.h"
+#include "proto/conn/pack.h"
 #include "proto/conn/path_cids.h"
 #include "proto/conn/paths.h"
 #include "proto/conn/place.h"
@@ -257,19 +258,11 @@ static void receive_long(struct sp_conn *conn, const struct sp_datagram *datagra
 
 /* ---- Short headers ---- */
 
-struct short_packet {
-    const struct sp_datagram *datagram;
-    uint8_t *data;
-    size_t size;
-    uint32_t lcid;   /* index of its CID */
-    bool is_foreign; /* came by another path than the one in use */
-};
-
 /* Packets of one run: each reaches to the end of its datagram. */
 struct short_run {
     bool is_foreign; /* of the datagram at hand */
     uint32_t count;
-    struct short_packet packets[SP_BATCH_MAX];
+    struct sp_short packets[SP_BATCH_MAX];
 };
 
 /* Returns true if `data`, which is no packet of ours, is a Stateless Reset.  The token stands where
@@ -308,7 +301,7 @@ static SB_NEVER_INLINE bool on_key_phase(struct sp_conn *conn, const struct sp_k
 }
 
 /* Returns the path of an authentic packet, or NULL. */
-static struct sp_conn_path *path_of(struct sp_conn *conn, const struct short_packet *packet,
+static struct sp_conn_path *path_of(struct sp_conn *conn, const struct sp_short *packet,
                                     uint64_t now_ns)
 {
     if (SB_UNLIKELY(packet->is_foreign || conn->path_count > 1) &&
@@ -319,15 +312,14 @@ static struct sp_conn_path *path_of(struct sp_conn *conn, const struct short_pac
 }
 
 /* Handles a packet after the attempt to open it. */
-static void receive_short(struct sp_conn *conn, const struct short_packet *received,
+static void receive_short(struct sp_conn *conn, const struct sp_short *received,
                           const struct sp_key *key, const struct sp_open *open,
-                          const struct sp_frame_stream *frame, uint64_t now_ns)
+                          const struct sp_frame_stream *lone, uint64_t now_ns)
 {
-    const uint8_t *packet = open->header;
     size_t size = open->header_size + open->size;
     if (!open->is_authentic) {
         struct sp_key_limits limits = conn->keys.limits;
-        if (is_reset(conn, packet, size))
+        if (is_reset(conn, open->header, size))
             sp_conn_on_stateless_reset(conn, now_ns);
         else
             on_open_failed(conn, SP_PACKET_ONE_RTT, size, &limits, now_ns);
@@ -348,16 +340,17 @@ static void receive_short(struct sp_conn *conn, const struct short_packet *recei
         .type = SP_PACKET_ONE_RTT,
         .space = SP_SPACE_APP,
         .pn = open->pn,
-        .payload = open->data,
-        .payload_size = open->body != NULL ? open->head_size : open->size - SP_TAG_SIZE,
+        .payload = open->head != NULL ? open->head : open->data,
+        .payload_size = lone != NULL ? open->head_size : open->size - SP_TAG_SIZE,
         .size = size,
-        .placed = open->body != NULL ? frame : NULL,
+        .lone = lone,
+        .lone_buffer = conn->pieces.lent_count > 0 ? NULL : received->datagram->buffer,
         .datagram = received->datagram,
         .path = path_of(conn, received, now_ns),
         .key = key,
     };
     /* [RFC9000 17.3.1] */
-    if ((packet[0] & SP_HEADER_SHORT_RESERVED) != 0)
+    if ((received->first & SP_HEADER_SHORT_RESERVED) != 0)
         sp_conn_fail(conn, SP_ERR_PROTOCOL_VIOLATION, 0, "reserved bits are set", now_ns);
     else
         process(conn, &opened, now_ns);
@@ -371,7 +364,7 @@ static struct sp_key *key_of_short(const struct sp_conn *conn, const struct sp_o
 
 /* Removes the header protection.  All packet numbers of a run are decoded from the largest number
  * known before the run: the sender makes them long enough, and a forged one has no influence. */
-static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
+static void unmask_short_run(struct sp_conn *conn, struct short_run *run,
                              struct sp_open opens[SP_BATCH_MAX])
 {
     const uint8_t *samples[SP_BATCH_MAX];
@@ -387,6 +380,7 @@ static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
         uint8_t *data = run->packets[i].data;
         uint32_t pn_size = sp_header_unmask(data, data + pn_offset, masks[i]);
         size_t header_size = pn_offset + pn_size;
+        run->packets[i].first = data[0];
         opens[i] = (struct sp_open){
             .pn = sp_pn_expand(next_pn, sp_pn_read(data + pn_offset, pn_size), pn_size),
             .header = data,
@@ -398,43 +392,46 @@ static void unmask_short_run(struct sp_conn *conn, const struct short_run *run,
 }
 
 /* The spin bit follows the packet with the largest number: mostly the last one.  [RFC9000 17.4] */
-static void follow_spin(struct sp_conn *conn, const struct sp_open *opens, uint32_t count)
+static void follow_spin(struct sp_conn *conn, const struct short_run *run,
+                        const struct sp_open *opens)
 {
     uint64_t largest = sp_ack_next_pn(&conn->app.ack) - 1;
-    for (uint32_t i = count; i-- > 0;)
+    for (uint32_t i = run->count; i-- > 0;)
         if (opens[i].is_authentic && opens[i].pn == largest) {
-            sp_header_bits_on_received(conn, opens[i].header[0]);
+            sp_header_bits_on_received(conn, run->packets[i].first);
             return;
         }
 }
 
-/* Masks for the whole run in one cipher call, then all packets of one key in another. */
+/* Masks for the whole run in one cipher call, then all packets of one key are opened. */
 static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_t now_ns)
 {
     struct sp_open opens[SP_BATCH_MAX];
-    struct sp_frame_stream frames[SP_BATCH_MAX]; /* of those that have a body */
+    struct sp_packed packed[SP_BATCH_MAX]; /* of those that are one STREAM frame */
     uint32_t count = run->count;
 
     if (count == 0)
         return;
     unmask_short_run(conn, run, opens);
+    uint64_t behind = sp_conn_packets_behind(run->packets, count);
     for (uint32_t at = 0; at < count && conn->state == SP_CONN_OPEN;) {
         struct sp_key *key = key_of_short(conn, &opens[at]);
-        uint32_t end = at + 1;
+        uint32_t first = at, end = at + 1;
         while (end < count && key_of_short(conn, &opens[end]) == key)
             end++;
-        if (conn->pieces.lent_count > 0)
-            sp_conn_place(conn, key, &opens[at], end - at, &frames[at]);
-        conn->protect.ops->open(key, &opens[at], end - at);
+        uint64_t lone =
+            sp_conn_open_run(conn, key, &opens[at], end - at, behind >> at, &packed[at]);
         if (SB_UNLIKELY(conn->streams.count > SP_STREAM_MAP_FEW))
             sp_conn_prefetch_streams(conn, &opens[at], end - at);
         for (; at < end && conn->state == SP_CONN_OPEN; at++) {
-            const struct short_packet *packet = &run->packets[at];
-            receive_short(conn, packet, key, &opens[at], &frames[at], now_ns);
+            const struct sp_short *packet = &run->packets[at];
+            bool is_lone = (lone >> (at - first) & 1) != 0;
+            receive_short(conn, packet, key, &opens[at], is_lone ? &packed[at].frame : NULL,
+                          now_ns);
         }
     }
     if (conn->state == SP_CONN_OPEN && conn->bits.spins)
-        follow_spin(conn, opens, count);
+        follow_spin(conn, run, opens);
     run->count = 0;
 }
 
@@ -458,7 +455,13 @@ static void add_short(struct sp_conn *conn, struct short_run *run,
     }
     if (run->count == SP_BATCH_MAX)
         flush_short_run(conn, run, now_ns);
-    run->packets[run->count++] = (struct short_packet){datagram, data, size, lcid, run->is_foreign};
+    run->packets[run->count++] = (struct sp_short){
+        .datagram = datagram,
+        .data = data,
+        .size = size,
+        .lcid = lcid,
+        .is_foreign = run->is_foreign,
+    };
 }
 
 /* ---- Datagrams ---- */

@@ -264,6 +264,18 @@ enum sp_err sp_conn_stream_after_receive(struct sp_conn *conn, struct sp_stream 
     return effect->is_out_of_memory ? SP_DROP : SP_OK;
 }
 
+bool sp_conn_extend_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
+                           struct sb_buffer *buffer)
+{
+    if (frame->fin)
+        return false;
+    struct sp_stream *stream = sp_stream_map_find(&conn->streams, frame->id);
+    if (stream == NULL || !sp_stream_recv_extend(&stream->recv, frame, buffer, &conn->window))
+        return false;
+    conn->stats.stream_bytes_in += frame->size;
+    return true;
+}
+
 enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
                               struct sb_buffer *buffer)
 {

@@ -43,6 +43,9 @@ void sp_conn_discarded(struct sp_conn *conn, uint64_t bytes);
 /* After the receiving part changed.  Returns SP_DROP if there was no memory for that. */
 enum sp_err sp_conn_stream_after_receive(struct sp_conn *conn, struct sp_stream *stream,
                                          const struct sp_recv_effect *effect);
+/* sp_conn_on_stream() for a frame that sp_stream_recv_extend() takes; false if it does not. */
+bool sp_conn_extend_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
+                           struct sb_buffer *buffer);
 enum sp_err sp_conn_on_stream(struct sp_conn *conn, const struct sp_frame_stream *frame,
                               struct sb_buffer *buffer);
 /* Returns whether the stream's bytes up to `end` go into memory that is lent for them. */

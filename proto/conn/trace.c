@@ -273,11 +273,11 @@ void sp_conn_trace_opened(struct sp_conn *conn, const struct sp_packet *packet)
 {
     uint8_t frames[SP_QLOG_FRAMES_SIZE_MAX];
     const struct sb_bytes part = {packet->payload, packet->payload_size};
-    const struct sp_frame_stream *placed = packet->placed;
-    size_t size = placed != NULL ? sp_qlog_frame_of_stream(placed->id, placed->offset, placed->size,
-                                                           placed->fin, frames)
-                                 : sp_qlog_frames(&part, 1, frames);
-    uint64_t payload_size = packet->payload_size + (placed != NULL ? placed->size : 0);
+    const struct sp_frame_stream *lone = packet->lone;
+    size_t size = lone != NULL ? sp_qlog_frame_of_stream(lone->id, lone->offset, lone->size,
+                                                         lone->fin, frames)
+                               : sp_qlog_frames(&part, 1, frames);
+    uint64_t payload_size = packet->payload_size + (lone != NULL ? lone->size : 0);
     uint32_t exponent = packet->space == SP_SPACE_APP ? conn->peer_ack_delay_exponent : 3;
     struct sp_qlog_record record = {
         .kind = SP_QLOG_RECEIVED,

@@ -266,6 +266,22 @@ static bool is_appended(const struct sp_reassembly *reassembly, uint64_t offset,
     return offset >= end && size >= SP_PAGE_SIZE && reassembly->lent == NULL;
 }
 
+bool sp_reassembly_extend(struct sp_reassembly *reassembly, uint64_t offset,
+                          const struct sb_slice *slice)
+{
+    struct sp_piece *last = reassembly->pieces.last;
+    if (last == NULL || last->kind != SP_PIECE_SLICE || last->buffer != slice->buffer ||
+        slice->buffer == NULL || last->data + last->size != slice->data ||
+        sp_piece_end(last) != offset)
+        return false;
+    SB_DEBUG_ASSERT(reassembly->lent == NULL);
+    last->size += slice->size;
+    last->buffer->queued_bytes += (uint32_t)slice->size;
+    reassembly->store->holding->held_bytes += slice->size;
+    reassembly->received_bytes += slice->size;
+    return true;
+}
+
 /* Copies a short message, or the rest of one: in order, while nothing waits. */
 static bool fill_copy(struct sp_reassembly *reassembly, const struct sb_slice *slice)
 {
@@ -302,6 +318,8 @@ bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
     uint32_t *steps = &reassembly->store->steps;
     if (is_appended(reassembly, offset, slice->size)) {
         ++*steps;
+        if (sp_reassembly_extend(reassembly, offset, slice))
+            return true;
         return fill_slice(reassembly, reassembly->pieces.last, offset, slice, 0, slice->size) !=
                NULL;
     }

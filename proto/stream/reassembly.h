@@ -74,6 +74,12 @@ struct sp_reassembly *sp_reassembly_discard_some(struct sp_piece_store *store, u
 SB_MUST_USE bool sp_reassembly_insert(struct sp_reassembly *reassembly, uint64_t offset,
                                       const struct sb_slice *slice);
 
+/* The same for bytes that stand directly behind those of the last piece, in the stream and in their
+ * buffer, as those of a train do that conn/pack.c has brought together: they cost no piece. Returns
+ * false, and takes none, if they do not. */
+SB_MUST_USE bool sp_reassembly_extend(struct sp_reassembly *reassembly, uint64_t offset,
+                                      const struct sb_slice *slice);
+
 /* The same for bytes that end the stream: a short message needs no page that could take more. */
 SB_MUST_USE bool sp_reassembly_insert_last(struct sp_reassembly *reassembly, uint64_t offset,
                                            const struct sb_slice *slice);

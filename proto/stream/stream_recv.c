@@ -137,6 +137,22 @@ enum sp_err sp_stream_recv_data(struct sp_stream_recv *recv, const struct sp_fra
     return SP_OK;
 }
 
+bool sp_stream_recv_extend(struct sp_stream_recv *recv, const struct sp_frame_stream *frame,
+                           struct sb_buffer *buffer, struct sp_window *conn_window)
+{
+    struct sp_window *window = &recv->window;
+    if (recv->state != SP_RECV_OPEN || recv->is_stopped || frame->fin ||
+        frame->offset != window->received || frame->size > window->limit - window->received ||
+        frame->size > conn_window->limit - conn_window->received)
+        return false;
+    const struct sb_slice slice = {.data = frame->data, .size = frame->size, .buffer = buffer};
+    if (!sp_reassembly_extend(&recv->reassembly, frame->offset, &slice))
+        return false;
+    window->received += frame->size;
+    conn_window->received += frame->size;
+    return true;
+}
+
 /* No byte is handed out any more, but the reset, unless the application has stopped the stream.
  * Returns the bytes discarded. */
 static uint64_t end_by_reset(struct sp_stream_recv *recv)

@@ -57,6 +57,14 @@ SB_MUST_USE enum sp_err sp_stream_recv_reset_at(struct sp_stream_recv *recv,
                                                 struct sp_window *conn_window,
                                                 struct sp_recv_effect *ret);
 
+/* sp_stream_recv_data() for the ordinary frame of a train: all of its bytes are new, follow the
+ * last ones, and stand behind them in `buffer`.  They cause no event that those have not caused.
+ * Returns false, and changes nothing, if anything is otherwise: sp_stream_recv_data() decides then.
+ */
+SB_MUST_USE bool sp_stream_recv_extend(struct sp_stream_recv *recv,
+                                       const struct sp_frame_stream *frame,
+                                       struct sb_buffer *buffer, struct sp_window *conn_window);
+
 /* Discards what waits and what will come.  Returns the bytes discarded. */
 uint64_t sp_stream_recv_stop(struct sp_stream_recv *recv, uint64_t error);
 

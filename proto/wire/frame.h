@@ -220,6 +220,40 @@ SB_MUST_USE static inline enum sp_err sp_frame_read(struct sb_reader *reader, ui
     return err;
 }
 
+/* Type, stream, offset and length of a STREAM frame. */
+#define SP_STREAM_HEAD_SIZE_MAX (1 + 3 * SB_VARINT_SIZE_MAX)
+
+/* Reads the head of a STREAM frame that fills `size` bytes exactly, more than
+ * SP_STREAM_HEAD_SIZE_MAX: only so many are looked at.  Returns the head's size, 0 if this is
+ * something else or a frame that sp_frame_read() refuses.  `ret->data` is not set. */
+static inline size_t sp_frame_read_lone_stream(const uint8_t *bytes, uint64_t size,
+                                               struct sp_frame_stream *ret)
+{
+    uint8_t type = bytes[0];
+    if ((type & ~SP_STREAM_FLAGS) != SP_FRAME_STREAM)
+        return 0;
+    SB_DEBUG_ASSERT(size > SP_STREAM_HEAD_SIZE_MAX);
+    uint64_t id;
+    uint64_t offset = 0;
+    const uint8_t *at = sb_load_varint(bytes + 1, &id);
+    if (type & SP_STREAM_OFF)
+        at = sb_load_varint(at, &offset);
+    uint64_t wire_size = 0;
+    if (type & SP_STREAM_LEN)
+        at = sb_load_varint(at, &wire_size);
+    size_t head_size = (size_t)(at - bytes);
+    uint64_t data_size = size - head_size;
+    if (((type & SP_STREAM_LEN) && wire_size != data_size) || data_size > SB_VARINT_MAX - offset)
+        return 0;
+    *ret = (struct sp_frame_stream){
+        .id = id,
+        .offset = offset,
+        .size = data_size,
+        .fin = (type & SP_STREAM_FIN) != 0,
+    };
+    return head_size;
+}
+
 /* Walks the ranges of an ACK frame that sp_frame_read() accepted, largest first:
  *
  *     struct sp_ack_walk walk = sp_ack_walk_of(&frame.ack);

@@ -40,11 +40,18 @@ static void send_small_datagrams(struct spate_config *config)
     config->datagram_size_max = 1472;
 }
 
+/* Of our own cipher a train would be one slice. */
+static void make_small_slices(struct spate_config *config)
+{
+    config->crypto = SPATE_CRYPTO_OPENSSL;
+}
+
 static struct pw *make(struct reader **ret)
 {
     for (size_t i = 0; i < BYTES; i++)
         text[i] = pw_byte(7, i);
-    struct pw *w = pw_create(&(struct pw_config){.client = send_small_datagrams});
+    struct pw *w =
+        pw_create(&(struct pw_config){.client = send_small_datagrams, .server = make_small_slices});
     *ret = owned_alloc(sizeof(**ret));
     w->server.context = *ret;
     w->server.on_event = read_data;

@@ -10,6 +10,7 @@
 #include "proto/base/time.h"
 #include "proto/conn/impl.h"
 #include "test/sim/bury.h"
+#include "test/sim/gather.h"
 #include "test/sim/host.h"
 #include "test/sim/moves.h"
 #include "test/sim/oracle_held.h"
@@ -387,6 +388,8 @@ void qs_end_receive(struct qs_end *end)
     for (uint32_t i = 0; i < end->inbox_count; i++)
         qs_oracle_path_in(&end->paths, &end->inbox[i].path.remote, end->inbox[i].size);
     qs_oracle_batch(&end->oracle, bytes);
+    if (end->host->clock->now_ns % 3 != 0) /* a number of its own, but none of the seed's */
+        qs_gather(end->host, end->inbox, end->inbox_count);
     sp_conn_receive(end->conn, end->inbox, end->inbox_count, end->host->clock->now_ns);
     /* Old pieces of monkeys' victims are copied in the victims' own turns, which count them. */
     bool is_scarce = end->inbox_count == 1 && end->host->plan->monkeys.count == 0;

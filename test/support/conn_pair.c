@@ -195,6 +195,20 @@ static void free_bytes(struct sb_buffer *buffer)
     heap_give(bytes->heap, bytes, sizeof(*bytes));
 }
 
+/* Datagrams side by side. */
+struct train {
+    struct sb_buffer buffer;
+    struct heap *heap;
+    size_t size;
+    uint8_t data[];
+};
+
+static void free_train(struct sb_buffer *buffer)
+{
+    struct train *train = SB_CONTAINER_OF(buffer, struct train, buffer);
+    heap_give(train->heap, train, sizeof(*train) + train->size);
+}
+
 /* A copy of its own, which is overwritten while it is opened. */
 static struct sp_datagram datagram_of(struct conn_pair *pair, enum sp_role to, const uint8_t *data,
                                       size_t size)
@@ -239,6 +253,37 @@ void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet
     sp_conn_receive(pair->ends[to].conn, datagrams, count, pair->now_ns);
     for (uint32_t i = 0; i < count; i++)
         sb_buffer_unref(datagrams[i].buffer);
+    sp_conn_check(pair->ends[to].conn);
+}
+
+void pair_give_train(struct conn_pair *pair, enum sp_role to,
+                     const struct pair_packet *const *packets, uint32_t count)
+{
+    struct sp_datagram datagrams[PAIR_BATCH_MAX] = {0};
+    size_t size = 0;
+    SB_ASSERT(count > 0 && count <= PAIR_BATCH_MAX);
+    for (uint32_t i = 0; i < count; i++)
+        size += packets[i]->size;
+    struct train *train = heap_take(&pair->heap, sizeof(*train) + size);
+    SB_ASSERT(train != NULL);
+    train->buffer = (struct sb_buffer){.ref_count = 1, .release = free_train};
+    train->heap = &pair->heap;
+    train->size = size;
+    uint8_t *at = train->data;
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(at, packets[i]->data, packets[i]->size);
+        datagrams[i] = (struct sp_datagram){
+            .data = at,
+            .size = packets[i]->size,
+            .buffer = &train->buffer,
+            .path = path_of(to),
+            .is_transient = pair->is_transient,
+            .ecn = pair->ecn,
+        };
+        at += packets[i]->size;
+    }
+    sp_conn_receive(pair->ends[to].conn, datagrams, count, pair->now_ns);
+    sb_buffer_unref(&train->buffer);
     sp_conn_check(pair->ends[to].conn);
 }
 

@@ -107,6 +107,10 @@ void pair_make(struct conn_pair *pair, enum sp_role to, enum sp_space space, con
 void pair_give(struct conn_pair *pair, enum sp_role to, const struct pair_packet *const *packets,
                uint32_t count);
 
+/* .. side by side in one buffer, as GRO delivers a train. */
+void pair_give_train(struct conn_pair *pair, enum sp_role to,
+                     const struct pair_packet *const *packets, uint32_t count);
+
 /* Takes the next datagram that `from` sends now; it is lost unless pair_deliver() brings it.
  * Returns false if there is none. */
 bool pair_take(struct conn_pair *pair, enum sp_role from, struct pair_packet *ret);

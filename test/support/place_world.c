@@ -69,6 +69,7 @@ void place_pull(struct place_world *world)
                        event.data.slice.size);
             world->delivered_end += event.data.slice.size;
             world->sliced_bytes += event.data.slice.size;
+            world->slice_count += event.data.slice.size > 0;
             world->fin |= event.data.fin;
             sp_conn_consume(place_server(world), PLACE_ID, event.data.slice.size);
             sb_buffer_unref(event.data.slice.buffer);

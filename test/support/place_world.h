@@ -26,6 +26,7 @@ struct place_world {
     uint64_t lent_end;
     uint64_t delivered_end;
     uint64_t sliced_bytes; /* delivered as slices, not in lent memory */
+    uint32_t slice_count;
     uint32_t placed_count; /* events */
     uint32_t returned_count;
     uint64_t returned_tag; /* of the last */
