@@ -159,7 +159,7 @@ SB_MUST_USE static inline void *sb_pool_take_ordinary(struct sb_pool *pool)
 }
 
 /* For sb_pool_give(): the object comes back to a block that is full, or that has no other used
- * object. */
+ * object and is not the only open one. */
 SB_NEVER_INLINE void sb_pool_give_last(struct sb_pool *pool, struct sb_pool_block *block,
                                        struct sb_pool_item *item);
 
@@ -177,7 +177,9 @@ static inline void sb_pool_give(struct sb_pool *pool, void *object)
     struct sb_pool_item *item = (struct sb_pool_item *)object;
     struct sb_pool_item *next = block->free;
     uint32_t used_count = block->used_count;
-    if (SB_UNLIKELY(next == NULL || used_count <= 1)) {
+    /* The only open block stays open: who uses one object at a time needs no list. */
+    bool may_close = used_count <= 1 && (used_count == 0 || pool->open.next != pool->open.prev);
+    if (SB_UNLIKELY(next == NULL || may_close)) {
         sb_pool_give_last(pool, block, item);
         return;
     }
