@@ -215,9 +215,9 @@ void sp_conn_early_end(struct sp_conn *conn)
         sp_conn_early_free(conn);
 }
 
-bool sp_conn_early_may_ack(const struct sp_conn *conn, const struct sp_frame_ack *ack)
+bool sp_conn_early_may_ack_some(const struct sp_conn *conn, const struct sp_frame_ack *ack)
 {
-    if (conn->early == NULL || conn->early->pn_end == 0)
+    if (conn->early->pn_end == 0)
         return true;
     struct sp_ack_walk walk = sp_ack_walk_of(ack);
     struct sp_ack_range range;

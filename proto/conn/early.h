@@ -29,9 +29,15 @@ void sp_conn_early_on_max_streams(struct sp_conn *conn, bool is_uni, uint64_t be
 /* Client: the next packet of the application space is the first 1-RTT packet. */
 void sp_conn_early_end(struct sp_conn *conn);
 
+/* sp_conn_early_may_ack() of a connection that has, or had, 0-RTT. */
+bool sp_conn_early_may_ack_some(const struct sp_conn *conn, const struct sp_frame_ack *ack);
+
 /* Returns whether an ACK frame of the application space may be one: it acknowledges no 0-RTT packet
  * that the server has rejected.  [RFC9001 4.6.2] */
-bool sp_conn_early_may_ack(const struct sp_conn *conn, const struct sp_frame_ack *ack);
+static inline bool sp_conn_early_may_ack(const struct sp_conn *conn, const struct sp_frame_ack *ack)
+{
+    return SB_LIKELY(conn->early == NULL) || sp_conn_early_may_ack_some(conn, ack);
+}
 
 /* Server: the handshake is complete. */
 void sp_conn_early_complete(struct sp_conn *conn, uint64_t now_ns);
