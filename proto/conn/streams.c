@@ -212,7 +212,9 @@ enum sp_err sp_conn_stream_of_frame(struct sp_conn *conn, uint64_t id, bool for_
 
     if (index >= limits->remote_max)
         return SP_ERR_STREAM_LIMIT; /* [RFC9000 4.6, 19.11] */
-    struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    /* Beyond those that are open none is made yet. */
+    bool is_new = index >= limits->remote_opened;
+    struct sp_stream *stream = is_new ? NULL : sp_stream_map_find(&conn->streams, id);
     if (stream == NULL && index >= limits->remote_announced) {
         stream = make_stream(conn, id);
         if (stream == NULL)
