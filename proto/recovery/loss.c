@@ -177,11 +177,13 @@ static void look_for_late(struct sp_loss *loss, const struct ack_work *work,
 static struct sp_sent_block *ack_block(struct sp_loss *loss, struct ack_work *work,
                                        struct sp_sent_block *block, uint32_t bits)
 {
-    struct ack_bytes acked = {0};
+    const struct sp_sent_packet *oldest = &block->packets[__builtin_ctz(bits)];
+    struct ack_bytes acked = {.sent_ns = oldest->sent_ns, .path = oldest->path};
     struct sp_sent_frame **tail = work->tail; /* a register: what it points to is stored to */
     uint32_t count = 0, eliciting_count = 0, marked_count = 0;
     uint32_t newest = 0, large_end = 0;
     uint32_t own_path = loss->path->index;
+    work->is_mixed |= oldest->path != own_path;
     look_for_late(loss, work, block, bits);
     for (uint32_t left = bits; left != 0; left &= left - 1) {
         newest = (uint32_t)__builtin_ctz(left);
