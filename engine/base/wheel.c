@@ -37,6 +37,8 @@ static void place(struct se_wheel *wheel, struct se_timer *timer)
     timer->slot = (uint8_t)slot;
     sb_list_push_back(&wheel->slots[level][slot], &timer->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
+    uint32_t shift = level * SE_WHEEL_SLOT_SHIFT;
+    wheel->quiet_tick = SB_MIN(wheel->quiet_tick, timer->due_tick >> shift << shift);
 }
 
 void se_wheel_set(struct se_wheel *wheel, struct se_timer *timer, uint64_t deadline_ns)
@@ -64,18 +66,26 @@ void se_wheel_remove(struct se_wheel *wheel, struct se_timer *timer)
         wheel->occupied[timer->level] &= ~(UINT64_C(1) << timer->slot);
 }
 
-/* Returns the level with the first occupied slot, and the tick at which that slot begins. */
+/* Returns the tick at which a slot begins. */
+static uint64_t first_tick_of(const struct se_wheel *wheel, uint32_t level, uint32_t slot)
+{
+    uint32_t shift = level * SE_WHEEL_SLOT_SHIFT;
+    uint64_t above = wheel->now_tick >> shift >> SE_WHEEL_SLOT_SHIFT;
+    return (above << SE_WHEEL_SLOT_SHIFT | slot) << shift;
+}
+
+/* Returns the level with the first occupied slot, and the tick at which that slot begins:
+ * UINT64_MAX if there is none. */
 static uint32_t first_occupied(const struct se_wheel *wheel, uint64_t *ret_tick)
 {
     for (uint32_t level = 0; level < SE_WHEEL_LEVELS; level++) {
         if (wheel->occupied[level] == 0)
             continue;
         uint32_t slot = (uint32_t)__builtin_ctzll(wheel->occupied[level]);
-        uint32_t shift = level * SE_WHEEL_SLOT_SHIFT;
-        uint64_t above = wheel->now_tick >> shift >> SE_WHEEL_SLOT_SHIFT;
-        *ret_tick = (above << SE_WHEEL_SLOT_SHIFT | slot) << shift;
+        *ret_tick = first_tick_of(wheel, level, slot);
         return level;
     }
+    *ret_tick = UINT64_MAX;
     return SE_WHEEL_LEVELS;
 }
 
@@ -105,10 +115,13 @@ struct se_timer *se_wheel_pop(struct se_wheel *wheel, uint64_t now_ns)
     uint64_t target = now_ns >> SE_WHEEL_TICK_SHIFT;
 
     while (sb_list_is_empty(&wheel->due)) {
-        uint64_t tick;
-        uint32_t level = first_occupied(wheel, &tick);
+        uint64_t tick = wheel->quiet_tick;
+        uint32_t level = SE_WHEEL_LEVELS;
+        if (tick <= target)
+            level = first_occupied(wheel, &tick);
         if (level == SE_WHEEL_LEVELS || tick > target) {
             wheel->now_tick = SB_MAX(wheel->now_tick, target);
+            wheel->quiet_tick = tick;
             break;
         }
         SB_ASSERT(tick >= wheel->now_tick);
@@ -165,6 +178,7 @@ void se_wheel_check(const struct se_wheel *wheel)
             const struct sb_link *head = &wheel->slots[level][slot];
             bool is_occupied = (wheel->occupied[level] >> slot & 1) != 0;
             SB_ASSERT(is_occupied == !sb_list_is_empty(head));
+            SB_ASSERT(!is_occupied || first_tick_of(wheel, level, slot) >= wheel->quiet_tick);
             SB_LIST_EACH(link, head) {
                 const struct se_timer *timer = SB_CONTAINER_OF(link, struct se_timer, link);
                 SB_ASSERT(timer->level == level && timer->slot == slot);

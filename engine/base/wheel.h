@@ -51,6 +51,7 @@ struct se_timer {
  * has members. */
 struct se_wheel {
     uint64_t now_tick;
+    uint64_t quiet_tick; /* no occupied slot begins before it: until then nothing is looked for */
     uint64_t occupied[SE_WHEEL_LEVELS];
     struct sb_link slots[SE_WHEEL_LEVELS][SE_WHEEL_SLOTS];
     struct sb_link due;
