@@ -128,45 +128,39 @@ static int status_of(int error)
 
 /* ---- Conditions ---- */
 
-static bool unchanged_since(const struct request *request, enum request_field field,
-                            int64_t modified, bool *ret_is_date)
+/* Whether a field is a date, and the file has not changed after it. */
+static bool unchanged_since(const char *text, int64_t modified, bool *ret_is_date)
 {
-    size_t size;
-    const char *text = request_text(request, field, &size);
     int64_t date;
-    *ret_is_date = text != NULL && http_date_read(text, size, &date);
+    *ret_is_date = text != NULL && http_date_read(text, &date);
     return *ret_is_date && modified <= date;
 }
 
 /* Returns 200, 304 or 412. */
 static int check_conditions(const struct request *request, const char *tag, int64_t modified)
 {
-    size_t size;
     bool is_date;
-    const char *text = request_text(request, REQUEST_IF_MATCH, &size);
-    if (text != NULL && !http_tags_have(text, size, tag, false))
+    const char *text = request->values[REQUEST_IF_MATCH];
+    const char *since = request->values[REQUEST_IF_UNMODIFIED_SINCE];
+    if (text != NULL && !http_tags_have(text, tag, false))
         return 412;
-    if (text == NULL &&
-        !unchanged_since(request, REQUEST_IF_UNMODIFIED_SINCE, modified, &is_date) && is_date)
+    if (text == NULL && !unchanged_since(since, modified, &is_date) && is_date)
         return 412;
-    text = request_text(request, REQUEST_IF_NONE_MATCH, &size);
+    text = request->values[REQUEST_IF_NONE_MATCH];
+    since = request->values[REQUEST_IF_MODIFIED_SINCE];
     if (text != NULL)
-        return http_tags_have(text, size, tag, true) ? 304 : 200;
-    return unchanged_since(request, REQUEST_IF_MODIFIED_SINCE, modified, &is_date) ? 304 : 200;
+        return http_tags_have(text, tag, true) ? 304 : 200;
+    return unchanged_since(since, modified, &is_date) ? 304 : 200;
 }
 
 /* Whether a range may be answered: there is no If-Range, or it names what the file is now.  A date
  * is only sure if the file did not change within its second.  [RFC9110 13.1.5, 8.8.2.2] */
-static bool range_fits(const struct request *request, const char *tag, int64_t modified)
+static bool range_fits(const char *if_range, const char *tag, int64_t modified)
 {
-    size_t size;
-    const char *text = request_text(request, REQUEST_IF_RANGE, &size);
     int64_t date;
-    if (text == NULL)
-        return (request->seen & 1u << REQUEST_IF_RANGE) == 0;
-    if (http_date_read(text, size, &date))
+    if (if_range != NULL && http_date_read(if_range, &date))
         return date == modified && modified + 1 < (int64_t)time(NULL);
-    return size > 0 && text[0] == '"' && http_tags_have(text, size, tag, false);
+    return if_range == NULL || strcmp(if_range, tag) == 0;
 }
 
 static void answer_file(struct answer_site *site, const struct request *request, bool is_head,
@@ -183,10 +177,10 @@ static void answer_file(struct answer_site *site, const struct request *request,
                    (uintmax_t)file->st_mtim.tv_sec, (unsigned long)file->st_mtim.tv_nsec,
                    (uintmax_t)file_size, (uintmax_t)file->st_ino);
     int status = check_conditions(request, ret->tag, modified);
-    size_t range_size;
-    const char *range = request_text(request, REQUEST_RANGE, &range_size);
-    if (status == 200 && range != NULL && !is_head && range_fits(request, ret->tag, modified)) {
-        enum http_range kind = http_range_read(range, range_size, file_size, &first, &size);
+    const char *range = request->values[REQUEST_RANGE];
+    if (status == 200 && range != NULL && !is_head &&
+        range_fits(request->values[REQUEST_IF_RANGE], ret->tag, modified)) {
+        enum http_range kind = http_range_read(range, file_size, &first, &size);
         if (kind == HTTP_RANGE_PART)
             (void)snprintf(ret->range, sizeof(ret->range), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
                            first, first + size - 1, file_size);
@@ -276,14 +270,12 @@ static bool is_folder(const struct answer_site *site, const char *path)
 static void answer_path(struct answer_site *site, const struct request *request, bool is_head,
                         struct answer *ret, struct body *ret_body)
 {
-    size_t size = 0;
-    const char *text = request_text(request, REQUEST_PATH, &size);
-    if (text == NULL || size == 0 || text[0] != '/') {
+    const char *text = request->values[REQUEST_PATH];
+    if (text == NULL || text[0] != '/') {
         refuse(site, ret, ret_body, 400, is_head);
         return;
     }
-    const char *query = memchr(text, '?', size);
-    const size_t raw_size = query != NULL ? (size_t)(query - text) : size;
+    const size_t raw_size = strcspn(text, "?");
     const bool is_slashed = text[raw_size - 1] == '/';
     /* "/" is the root, and has one '/'. */
     const size_t path_size = raw_size - 1 - (is_slashed && raw_size > 1 ? 1 : 0);
@@ -304,8 +296,8 @@ static void answer_path(struct answer_site *site, const struct request *request,
     if (fd >= 0) {
         answer_file(site, request, is_head, fd, &file, ret, ret_body);
     } else if (fd == -EACCES && is_folder(site, ret->path)) {
-        (void)snprintf(ret->location, sizeof(ret->location), "%.*s/%.*s", (int)raw_size, text,
-                       (int)(size - raw_size), text + raw_size);
+        (void)snprintf(ret->location, sizeof(ret->location), "%.*s/%s", (int)raw_size, text,
+                       text + raw_size);
         refuse(site, ret, ret_body, 301, is_head);
     } else {
         refuse(site, ret, ret_body, status_of(fd), is_head);

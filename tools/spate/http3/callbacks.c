@@ -29,7 +29,7 @@ static int on_header(nghttp3_conn *h3, int64_t id, int32_t token, nghttp3_rcbuf 
 {
     (void)h3, (void)id, (void)token, (void)flags, (void)conn_user;
     struct http3_stream *stream = stream_user;
-    request_add(&stream->request, name, value);
+    request_add(&stream->request, nghttp3_rcbuf_get_buf(name), nghttp3_rcbuf_get_buf(value));
     return 0;
 }
 

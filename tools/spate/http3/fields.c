@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/http3/fields.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+
+#define BLANKS " \t"
 
 void http_date_write(int64_t seconds, char ret[HTTP_DATE_SIZE])
 {
@@ -24,7 +28,7 @@ void http_date_write(int64_t seconds, char ret[HTTP_DATE_SIZE])
                    (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
-bool http_date_read(const char *text, size_t size, int64_t *ret)
+bool http_date_read(const char *text, int64_t *ret)
 {
     /* strptime() takes fewer digits than a format has: the size tells. */
     static const struct {
@@ -36,17 +40,13 @@ bool http_date_read(const char *text, size_t size, int64_t *ret)
         {"%A, %d-%b-%y %H:%M:%S GMT", 30, 33}, /* Sunday to Wednesday */
         {"%a %b %d %H:%M:%S %Y", 24, 24},
     };
-    char copy[40];
-    if (size >= sizeof(copy))
-        return false;
-    memcpy(copy, text, size);
-    copy[size] = 0;
+    const size_t size = strlen(text);
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
         struct tm tm = {.tm_mday = 1};
         if (size < formats[i].size_min || size > formats[i].size_max)
             continue;
-        const char *end = strptime(copy, formats[i].format, &tm);
-        if (end == copy + size) {
+        const char *end = strptime(text, formats[i].format, &tm);
+        if (end == text + size) {
             *ret = (int64_t)timegm(&tm);
             return true;
         }
@@ -54,93 +54,63 @@ bool http_date_read(const char *text, size_t size, int64_t *ret)
     return false;
 }
 
-static void skip_blanks(const char **at, const char *end)
+bool http_tags_have(const char *list, const char *tag, bool may_be_weak)
 {
-    while (*at < end && (**at == ' ' || **at == '\t'))
-        (*at)++;
-}
-
-bool http_tags_have(const char *list, size_t size, const char *tag, bool may_be_weak)
-{
-    const char *at = list;
-    const char *end = list + size;
-    const size_t tag_size = strlen(tag);
-    skip_blanks(&at, end);
-    if (at < end && *at == '*') {
-        at++;
-        skip_blanks(&at, end);
-        return at == end;
-    }
-    while (at < end) {
-        bool is_weak = end - at >= 2 && at[0] == 'W' && at[1] == '/';
+    list += strspn(list, BLANKS);
+    if (*list == '*')
+        return list[1 + strspn(list + 1, BLANKS)] == 0;
+    while (*list != 0) {
+        const bool is_weak = strncmp(list, "W/", 2) == 0;
         if (is_weak)
-            at += 2;
-        const char *close =
-            at < end && *at == '"' ? memchr(at + 1, '"', (size_t)(end - at - 1)) : NULL;
+            list += 2;
+        const char *close = *list == '"' ? strchr(list + 1, '"') : NULL;
         if (close == NULL)
             return false; /* no list of tags: nothing is in it */
-        size_t this_size = (size_t)(close + 1 - at);
-        if (this_size == tag_size && memcmp(at, tag, tag_size) == 0 && (!is_weak || may_be_weak))
+        size_t size = (size_t)(close + 1 - list);
+        if (size == strlen(tag) && memcmp(list, tag, size) == 0 && (!is_weak || may_be_weak))
             return true;
-        at = close + 1;
-        skip_blanks(&at, end);
-        if (at < end && *at != ',')
+        list = close + 1 + strspn(close + 1, BLANKS);
+        if (*list != 0 && *list != ',')
             return false;
-        while (at < end && (*at == ',' || *at == ' ' || *at == '\t'))
-            at++;
+        list += strspn(list, "," BLANKS);
     }
     return false;
 }
 
-/* Reads digits.  Returns how many; numbers that do not fit are UINT64_MAX. */
-static size_t read_number(const char *at, const char *end, uint64_t *ret)
+/* Reads digits.  Returns whether there are some; numbers that do not fit are UINT64_MAX. */
+static bool read_number(const char **text, uint64_t *ret)
 {
-    size_t count = 0;
-    uint64_t number = 0;
-    for (; at + count < end && at[count] >= '0' && at[count] <= '9'; count++) {
-        uint64_t digit = (uint64_t)(at[count] - '0');
-        number = number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : number * 10 + digit;
-    }
-    *ret = number;
-    return count;
+    char *end;
+    if (**text < '0' || **text > '9') /* strtoull() takes blanks and signs */
+        return false;
+    *ret = strtoull(*text, &end, 10);
+    *text = end;
+    return true;
 }
 
-enum http_range http_range_read(const char *text, size_t size, uint64_t file_size,
-                                uint64_t *ret_first, uint64_t *ret_size)
+enum http_range http_range_read(const char *text, uint64_t file_size, uint64_t *ret_first,
+                                uint64_t *ret_size)
 {
     static const char unit[] = "bytes=";
     const size_t unit_size = sizeof(unit) - 1;
-    const char *end = text + size;
-    if (size < unit_size || strncasecmp(text, unit, unit_size) != 0)
+    uint64_t first = 0;
+    uint64_t last = UINT64_MAX;
+    if (strncasecmp(text, unit, unit_size) != 0)
         return HTTP_RANGE_IGNORED;
-    const char *at = text + unit_size;
-    uint64_t first;
-    uint64_t last;
-    skip_blanks(&at, end);
-    size_t first_digits = read_number(at, end, &first);
-    at += first_digits;
-    if (at == end || *at != '-')
+    text += unit_size + strspn(text + unit_size, BLANKS);
+    const bool has_first = read_number(&text, &first);
+    if (*text++ != '-')
         return HTTP_RANGE_IGNORED;
-    at++;
-    size_t last_digits = read_number(at, end, &last);
-    at += last_digits;
-    skip_blanks(&at, end);
-    if (at != end || (first_digits == 0 && last_digits == 0))
+    const bool has_last = read_number(&text, &last);
+    if (text[strspn(text, BLANKS)] != 0 || (!has_first && !has_last) || last < first)
         return HTTP_RANGE_IGNORED;
-    if (first_digits > 0 && last_digits > 0 && last < first)
-        return HTTP_RANGE_IGNORED;
-    if (first_digits == 0) { /* the last N bytes */
-        if (last == 0 || file_size == 0)
-            return HTTP_RANGE_OUTSIDE;
-        *ret_size = last < file_size ? last : file_size;
-        *ret_first = file_size - *ret_size;
-        return HTTP_RANGE_PART;
+    if (!has_first) { /* the last N bytes */
+        first = last < file_size ? file_size - last : 0;
+        last = UINT64_MAX;
     }
     if (first >= file_size)
         return HTTP_RANGE_OUTSIDE;
-    if (last_digits == 0 || last >= file_size)
-        last = file_size - 1;
     *ret_first = first;
-    *ret_size = last - first + 1;
+    *ret_size = (last < file_size ? last + 1 : file_size) - first;
     return HTTP_RANGE_PART;
 }

@@ -3,17 +3,16 @@
 #define SPATE_HTTP3_REQUEST_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include <nghttp3/nghttp3.h>
 
 /* The fields of a request that a server of files looks at.  nghttp3 has checked that the pseudo
- * fields are there, once, and before the others.  [RFC9114 4.1.2, 4.3.1] */
+ * fields are there, once, and before the others, and that no value has a zero byte.
+ * [RFC9114 4.1.2, 4.3.1] */
 enum request_field {
     REQUEST_METHOD,
     REQUEST_PATH,
-    REQUEST_AUTHORITY,
     REQUEST_PROTOCOL, /* of an extended CONNECT [RFC9220] */
     REQUEST_RANGE,
     REQUEST_IF_RANGE,
@@ -27,21 +26,17 @@ enum request_field {
 /* Names and values of all fields of a request, and 32 for each of them.  [RFC9114 4.2.2] */
 #define REQUEST_SIZE_MAX 16384
 
+/* A request.  It begins with zeros. */
 struct request {
-    nghttp3_rcbuf *values[REQUEST_FIELDS]; /* NULL: is not there, or more than once */
-    char *lists[REQUEST_FIELDS];           /* of lists in several fields: all of it, or NULL */
-    size_t list_sizes[REQUEST_FIELDS];
-    uint16_t seen; /* a bit for each */
+    char *values[REQUEST_FIELDS]; /* NULL: is not there; of several fields: joined by commas, which
+                                     is no value but for lists */
     uint32_t size;
     bool is_head; /* also if the request is too large */
 };
 
 /* Keeps a field, if it is one of those above and the request is not too large: the size shows it
  * then. */
-void request_add(struct request *request, nghttp3_rcbuf *name, nghttp3_rcbuf *value);
-
-/* Returns the text of a field, or NULL.  It does not end with a zero byte. */
-const char *request_text(const struct request *request, enum request_field field, size_t *ret_size);
+void request_add(struct request *request, nghttp3_vec name, nghttp3_vec value);
 
 bool request_is(const struct request *request, enum request_field field, const char *text);
 
