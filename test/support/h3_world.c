@@ -512,7 +512,7 @@ struct h3_end h3_end(void)
     hear(SPATE_EVENT_CLOSED, NULL);
     SB_ASSERT(w.lent_count == 0 && w.slice_count == 0);
     SB_ASSERT(LIST_EMPTY(&w.http3->conns) && TAILQ_EMPTY(&w.http3->unsent));
-    SB_ASSERT(TAILQ_EMPTY(&w.http3->starved) && w.http3->site.memory.count == 0);
+    SB_ASSERT(TAILQ_EMPTY(&w.http3->starved) && w.http3->memory.count == 0);
     http3_destroy(w.http3);
     return end;
 }

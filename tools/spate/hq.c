@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/hq.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +27,35 @@ const char *hq_status_text(uint64_t code)
     default:
         return "refused by the server";
     }
+}
+
+int hq_status_of(int error)
+{
+    switch (error) {
+    case -ENOENT:
+    case -ENOTDIR:
+        return HQ_NOT_FOUND;
+    case -ENAMETOOLONG:
+        return HQ_TOO_LONG;
+    case -EACCES:
+    case -EPERM:
+        return HQ_FORBIDDEN;
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+        return HQ_UNAVAILABLE;
+    default:
+        return HQ_FAILED;
+    }
+}
+
+void hq_print_line(int status, uint64_t bytes, const char *path)
+{
+    printf("%d %" PRIu64 " /", status, bytes);
+    for (const char *c = path != NULL ? path : ""; *c != 0; c++)
+        (void)putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+    puts("");
+    (void)fflush(stdout);
 }
 
 static int hex_digit(char c)

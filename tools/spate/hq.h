@@ -33,6 +33,13 @@ enum hq_status {
 /* Returns a few words about a code, for a person.  The string is static. */
 const char *hq_status_text(uint64_t code);
 
+/* Returns the hq_status for a file that cannot be opened, by a negative errno of root.h. */
+int hq_status_of(int error);
+
+/* Prints a line about an answer: its code, how many bytes of it were sent, and what was asked for
+ * below the root, or NULL. */
+void hq_print_line(int status, uint64_t bytes, const char *path);
+
 /* Reads the path of a request, behind its first '/'.
  *
  *   text  May have a query, which is not for a server of files.

@@ -3,30 +3,18 @@
 
 /* One request of a client and its answer.
  *
- * The file is read by pread() into memory that is lent to the library until the peer has the bytes:
- * one copy, by the kernel.  A mapping would save it, but a file that becomes shorter while it is
- * served would then end the server by SIGBUS.
- *
- * Bounds: all streams together read SERVE_MEMORY bytes ahead, those of a connection its share of
- * it, one of them its share, at least a chunk.  A stream that finds no memory or no file descriptor
- * waits in a queue for those that end. A request is kept only while it is incomplete, and only
- * PARTIAL_MAX of them, of which a connection has a share, too. */
+ * Bounds: those of bodies (body.h).  A stream that finds no memory or no file descriptor waits in a
+ * queue for those that end. A request is kept only while it is incomplete, and only PARTIAL_MAX of
+ * them, of which a connection has a share, too. */
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/spate/hq.h"
-#include "tools/spate/read_all.h"
 #include "tools/spate/root.h"
 
-#define SERVE_MEMORY     (UINT64_C(64) << 20)
-#define STREAM_MEMORY    (UINT64_C(16) << 20)
-#define CHUNK_SIZE       (UINT64_C(256) << 10)
-#define CHUNKS_PER_EVENT 4 /* so that the others need not wait for long */
+#define PIECES_PER_EVENT 4 /* so that the others need not wait for long */
 #define PARTIAL_MAX      4096
 #define RETRIED_MAX      256 /* streams that are tried again in one turn */
 
@@ -39,9 +27,8 @@ enum stage {
 
 /* A connection. */
 struct serve_conn {
-    struct share_source *source;
-    struct share lent;    /* of its streams */
-    struct share partial; /* requests that are kept, not bytes */
+    struct body_share share; /* of its streams */
+    struct share partial;    /* requests that are kept, not bytes */
 };
 
 struct serve_stream {
@@ -49,10 +36,10 @@ struct serve_stream {
     struct serve_conn *owner;
     uint64_t id;
     enum stage stage;
-    int fd;          /* -1: not open */
-    uint64_t offset; /* bytes that have been queued */
-    uint64_t size;   /* of the file */
-    uint64_t lent_bytes;
+    struct body body; /* the file, once it is open */
+    const void *next; /* bytes of the body that are to be queued next */
+    size_t next_size;
+    uint64_t queued_bytes;
     char *partial; /* HQ_REQUEST_MAX bytes, or NULL */
     size_t partial_size;
     char *path;
@@ -60,22 +47,16 @@ struct serve_stream {
     TAILQ_ENTRY(serve_stream) link; /* while STAGE_WAITING */
 };
 
-/* Bytes of a file, lent to the library: the tag of a send. */
-struct chunk {
-    uint64_t size;
-    char data[];
-};
-
 void serve_files_init(struct serve_files *files, int root, bool is_verbose)
 {
-    *files =
-        (struct serve_files){.root = root, .memory_left = SERVE_MEMORY, .is_verbose = is_verbose};
+    *files = (struct serve_files){.root = root, .is_verbose = is_verbose};
+    body_memory_init(&files->memory);
     TAILQ_INIT(&files->waiting);
 }
 
 void serve_files_deinit(struct serve_files *files)
 {
-    share_sources_deinit(&files->sources);
+    body_memory_deinit(&files->memory);
 }
 
 /* ---- The life of a stream ---- */
@@ -86,23 +67,19 @@ static struct serve_conn *conn_of(struct serve_files *files, struct spate_conn *
     if (owner != NULL)
         return owner;
     owner = calloc(1, sizeof(*owner));
-    struct share_source *source = owner != NULL ? share_source_join(&files->sources, conn) : NULL;
-    if (source == NULL) {
+    if (owner == NULL || !body_share_begin(&owner->share, &files->memory, conn)) {
         free(owner);
         return NULL;
     }
-    *owner = (struct serve_conn){.source = source,
-                                 .lent = share_begin(source, SHARE_LENT),
-                                 .partial = share_begin(source, SHARE_KEPT)};
+    owner->partial = share_begin(owner->share.source, SHARE_KEPT);
     spate_conn_set_user(conn, owner);
     return owner;
 }
 
-static void conn_end(struct serve_files *files, struct serve_conn *owner)
+static void conn_end(struct serve_conn *owner)
 {
-    if (owner == NULL)
-        return;
-    share_source_leave(&files->sources, owner->source);
+    if (owner != NULL)
+        body_share_end(&owner->share);
     free(owner);
 }
 
@@ -118,7 +95,7 @@ static void stream_create(struct serve_files *files, struct spate_conn *conn, ui
     stream->conn = conn;
     stream->owner = owner;
     stream->id = id;
-    stream->fd = -1;
+    body_init(&stream->body, &owner->share);
 }
 
 static void drop_partial(struct serve_files *files, struct serve_stream *stream)
@@ -138,11 +115,8 @@ static void stream_end(struct serve_files *files, struct serve_stream *stream, i
         return;
     if (stream->stage == STAGE_WAITING)
         TAILQ_REMOVE(&files->waiting, stream, link);
-    if (stream->fd >= 0) {
-        (void)close(stream->fd);
-        stream->fd = -1;
-        files->sending_count--;
-    }
+    body_stop(&stream->body);
+    stream->next_size = 0;
     drop_partial(files, stream);
     stream->stage = STAGE_ENDED;
     stream->status = status;
@@ -155,20 +129,12 @@ static void stream_refuse(struct serve_files *files, struct serve_stream *stream
     (void)spate_stream_stop(stream->conn, stream->id, (uint64_t)status);
 }
 
-static void print_line(const struct serve_stream *stream)
-{
-    printf("%d %" PRIu64 " /", stream->status, stream->offset);
-    for (const char *c = stream->path != NULL ? stream->path : ""; *c != 0; c++)
-        (void)putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
-    puts("");
-    (void)fflush(stdout);
-}
-
 static void stream_destroy(struct serve_files *files, struct serve_stream *stream)
 {
     stream_end(files, stream, HQ_CANCELLED);
     if (files->is_verbose)
-        print_line(stream);
+        hq_print_line(stream->status, stream->queued_bytes, stream->path);
+    body_end(&stream->body);
     free(stream->path);
     free(stream);
 }
@@ -183,58 +149,27 @@ static void stream_wait(struct serve_files *files, struct serve_stream *stream)
 
 /* ---- Sending ---- */
 
-/* What one stream may read ahead now. */
-static uint64_t share(const struct serve_files *files)
+/* Queues the next bytes.  Returns false if the stream cannot go on now, or at all. */
+static bool send_next(struct serve_files *files, struct serve_stream *stream)
 {
-    uint64_t bytes = SERVE_MEMORY / 2 / (files->sending_count + 1);
-    if (bytes > STREAM_MEMORY)
-        return STREAM_MEMORY;
-    return bytes < CHUNK_SIZE ? CHUNK_SIZE : bytes;
-}
-
-/* Reads the next bytes of the file.  NULL: errno says why. */
-static struct chunk *read_chunk(const struct serve_stream *stream, uint64_t size)
-{
-    struct chunk *chunk = malloc(sizeof(*chunk) + size);
-    if (chunk == NULL)
-        return NULL;
-    chunk->size = size;
-    int e = read_all(stream->fd, chunk->data, size, stream->offset);
-    if (e != 0) {
-        free(chunk);
-        errno = -e;
-        return NULL;
-    }
-    return chunk;
-}
-
-/* Queues the next chunk.  Returns false if the stream cannot go on now, or at all. */
-static bool send_chunk(struct serve_files *files, struct serve_stream *stream)
-{
-    uint64_t left = stream->size - stream->offset;
-    uint64_t size = left < CHUNK_SIZE ? left : CHUNK_SIZE;
-    if (!share_allows(&stream->owner->lent, size, files->memory_left) ||
-        (stream->lent_bytes > 0 && stream->lent_bytes >= share(files)))
-        return false;
-    struct chunk *chunk = NULL;
-    if (size > 0 && (chunk = read_chunk(stream, size)) == NULL) {
-        if (errno != ENOMEM)
+    struct body *body = &stream->body;
+    if (stream->next_size == 0 && body->left > 0) {
+        stream->next_size = body_take(body, UINT64_MAX, &stream->next);
+        if (body->has_failed)
             stream_refuse(files, stream, HQ_FAILED);
-        return false;
+        if (stream->next_size == 0)
+            return false;
     }
-    bool is_last = size == left;
-    int e = spate_stream_send(stream->conn, stream->id, chunk != NULL ? chunk->data : NULL, size,
-                              is_last, (uintptr_t)chunk);
+    bool is_last = body->left == 0;
+    int e =
+        spate_stream_send(stream->conn, stream->id, stream->next, stream->next_size, is_last, 0);
     if (e != 0) {
-        free(chunk);
         if (e != -ENOBUFS)
             stream_end(files, stream, HQ_CANCELLED); /* the peer has lost interest */
         return false;
     }
-    files->memory_left -= size;
-    share_take(&stream->owner->lent, size);
-    stream->lent_bytes += size;
-    stream->offset += size;
+    stream->queued_bytes += stream->next_size;
+    stream->next_size = 0;
     if (is_last)
         stream_end(files, stream, 200);
     return !is_last;
@@ -243,45 +178,29 @@ static bool send_chunk(struct serve_files *files, struct serve_stream *stream)
 /* Goes on after memory came back, or for the first time. */
 static void stream_send(struct serve_files *files, struct serve_stream *stream)
 {
-    for (int i = 0; i < CHUNKS_PER_EVENT && stream->stage == STAGE_SENDING; i++) {
-        if (!send_chunk(files, stream))
+    for (int i = 0; i < PIECES_PER_EVENT && stream->stage == STAGE_SENDING; i++) {
+        if (!send_next(files, stream))
             break;
     }
-    if (stream->stage == STAGE_SENDING && stream->lent_bytes == 0)
+    if (stream->stage == STAGE_SENDING && stream->body.lent_bytes == stream->next_size)
         stream_wait(files, stream); /* no event of its own will wake it */
-}
-
-static int status_of(int error)
-{
-    switch (error) {
-    case -ENOENT:
-    case -ENOTDIR:
-        return HQ_NOT_FOUND;
-    case -ENAMETOOLONG:
-        return HQ_TOO_LONG;
-    case -EACCES:
-    case -EPERM:
-        return HQ_FORBIDDEN;
-    default:
-        return HQ_FAILED;
-    }
 }
 
 /* Opens the file, if it is not yet. */
 static void stream_start(struct serve_files *files, struct serve_stream *stream)
 {
-    if (stream->fd < 0) {
-        int fd = root_open_file(files->root, stream->path, &stream->size);
+    if (!stream->body.is_set) {
+        uint64_t size = 0;
+        int fd = root_open_file(files->root, stream->path, &size);
         if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM) {
             stream_wait(files, stream);
             return;
         }
         if (fd < 0) {
-            stream_refuse(files, stream, status_of(fd));
+            stream_refuse(files, stream, hq_status_of(fd));
             return;
         }
-        stream->fd = fd;
-        files->sending_count++;
+        body_set_file(&stream->body, fd, 0, size);
     }
     stream->stage = STAGE_SENDING;
     stream_send(files, stream);
@@ -356,11 +275,7 @@ static void on_request_bytes(struct serve_files *files, struct serve_stream *str
 static void on_sent(struct serve_files *files, struct serve_stream *stream,
                     const struct spate_event *event)
 {
-    struct chunk *chunk = (struct chunk *)(uintptr_t)event->u.sent.tag;
-    files->memory_left += event->u.sent.size;
-    share_give(&stream->owner->lent, event->u.sent.size);
-    free(chunk);
-    stream->lent_bytes -= event->u.sent.size;
+    body_give_back(&stream->body, event->u.sent.size);
     if (!event->u.sent.is_acked)
         stream_end(files, stream, HQ_CANCELLED);
     if (stream->stage == STAGE_SENDING)
@@ -371,7 +286,7 @@ void serve_stream_event(struct serve_files *files, struct spate_event *event)
 {
     struct serve_stream *stream = event->stream_user;
     if (event->kind == SPATE_EVENT_CLOSED) {
-        conn_end(files, event->conn_user);
+        conn_end(event->conn_user);
         return;
     }
     if (event->kind == SPATE_EVENT_STREAM_OPENED) {

@@ -8,17 +8,14 @@
 
 #include <spate/spate.h>
 
-#include "tools/spate/share.h"
+#include "tools/spate/body.h"
 
 struct serve_stream;
 
-/* What the streams of a server share.  Invariant: the chunks of all streams have
- * SERVE_MEMORY - memory_left bytes. */
+/* What the streams of a server share. */
 struct serve_files {
-    int root;             /* from root_open() */
-    uint64_t memory_left; /* bytes that may still be read ahead */
-    struct share_sources sources;
-    uint32_t sending_count;
+    int root; /* from root_open() */
+    struct body_memory memory;
     uint32_t partial_count; /* streams that hold a part of their request */
     /* Streams that have a request, and no memory or descriptor to answer it, the oldest first. */
     TAILQ_HEAD(serve_waiting, serve_stream) waiting;

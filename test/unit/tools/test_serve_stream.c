@@ -146,7 +146,7 @@ static int set_up(void **state)
     assert_int_equal(ftruncate(fd, FILE_SIZE), 0);
     (void)close(fd);
     serve_files_init(&files, root, false);
-    memory_all = files.memory_left;
+    memory_all = files.memory.bytes_left;
     return 0;
 }
 
@@ -167,8 +167,8 @@ static int tear_down(void **state)
         struct spate_event end = event_of(SPATE_EVENT_CLOSED, &conns[i], 0);
         serve_stream_event(&files, &end);
     }
-    bool is_all_back = files.memory_left == memory_all && files.partial_count == 0 &&
-                       files.sending_count == 0 && files.sources.tree == NULL;
+    bool is_all_back = files.memory.bytes_left == memory_all && files.partial_count == 0 &&
+                       files.memory.count == 0 && files.memory.sources.tree == NULL;
     serve_files_deinit(&files);
     char name[32];
     char path[64] = "";
@@ -198,8 +198,8 @@ static void files_for_an_address_leave_memory_for_others(void **state)
     (void)state;
     struct spate_conn *other = &conns[CONNS - 1];
     say_on_all(8, "GET /file\r\n");
-    assert_true(files.memory_left >= memory_all / 3 * 2);
-    assert_true(files.memory_left < memory_all / 4 * 3);
+    assert_true(files.memory.bytes_left >= memory_all / 3 * 2);
+    assert_true(files.memory.bytes_left < memory_all / 4 * 3);
     for (uint64_t id = 0; id < 4 * 4; id += 4) {
         say(other, id, "GET /file\r\n");
         assert_true(other->streams[id / 4].sent_bytes > 0);

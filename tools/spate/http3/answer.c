@@ -81,8 +81,7 @@ static void add_length(struct answer *answer, uint64_t size)
 }
 
 /* An answer that is no file: its body says why. */
-static void refuse(struct answer_site *site, struct answer *ret, struct body *ret_body, int status,
-                   bool is_head)
+static void refuse(struct answer *ret, struct body *ret_body, int status, bool is_head)
 {
     char *text = NULL;
     int size = asprintf(&text, "%d %s\n", status, status_name(status));
@@ -103,27 +102,7 @@ static void refuse(struct answer_site *site, struct answer *ret, struct body *re
     if (is_head)
         free(text);
     else
-        (void)body_set_text(ret_body, &site->memory, text, (size_t)size); /* it is small */
-}
-
-static int status_of(int error)
-{
-    switch (error) {
-    case -ENOENT:
-    case -ENOTDIR:
-        return 404;
-    case -ENAMETOOLONG:
-        return 414;
-    case -EACCES:
-    case -EPERM:
-        return 403;
-    case -EMFILE:
-    case -ENFILE:
-    case -ENOMEM:
-        return 503;
-    default:
-        return 500;
-    }
+        (void)body_set_text(ret_body, text, (size_t)size); /* it is small */
 }
 
 /* ---- Conditions ---- */
@@ -163,8 +142,8 @@ static bool range_fits(const char *if_range, const char *tag, int64_t modified)
     return if_range == NULL || strcmp(if_range, tag) == 0;
 }
 
-static void answer_file(struct answer_site *site, const struct request *request, bool is_head,
-                        int fd, const struct stat *file, struct answer *ret, struct body *ret_body)
+static void answer_file(const struct request *request, bool is_head, int fd,
+                        const struct stat *file, struct answer *ret, struct body *ret_body)
 {
     const uint64_t file_size = (uint64_t)file->st_size;
     uint64_t first = 0;
@@ -190,7 +169,7 @@ static void answer_file(struct answer_site *site, const struct request *request,
     }
     if (status == 412 || status == 416) {
         (void)close(fd);
-        refuse(site, ret, ret_body, status, is_head);
+        refuse(ret, ret_body, status, is_head);
         return;
     }
     answer_begin(ret, status);
@@ -206,27 +185,27 @@ static void answer_file(struct answer_site *site, const struct request *request,
     }
     ret->has_body = status != 304 && !is_head;
     if (ret->has_body)
-        body_set_file(ret_body, &site->memory, fd, first, size);
+        body_set_file(ret_body, fd, first, size);
     else
         (void)close(fd);
 }
 
 /* ---- Paths ---- */
 
-static void answer_listing(struct answer_site *site, bool is_head, struct answer *ret,
+static void answer_listing(const struct answer_site *site, bool is_head, struct answer *ret,
                            struct body *ret_body)
 {
     size_t size = 0;
     char *text = NULL;
     int e = listing_make(site->root, ret->path, &text, &size);
     if (e != 0) {
-        refuse(site, ret, ret_body, status_of(e), is_head);
+        refuse(ret, ret_body, hq_status_of(e), is_head);
         return;
     }
     if (is_head)
         free(text);
-    else if (!body_set_text(ret_body, &site->memory, text, size)) {
-        refuse(site, ret, ret_body, 503, false);
+    else if (!body_set_text(ret_body, text, size)) {
+        refuse(ret, ret_body, 503, false);
         return;
     }
     answer_begin(ret, 200);
@@ -236,8 +215,8 @@ static void answer_listing(struct answer_site *site, bool is_head, struct answer
 }
 
 /* The path without its last '/': its index.html, or a list of what is in the folder. */
-static void answer_folder(struct answer_site *site, const struct request *request, bool is_head,
-                          struct answer *ret, struct body *ret_body)
+static void answer_folder(const struct answer_site *site, const struct request *request,
+                          bool is_head, struct answer *ret, struct body *ret_body)
 {
     const size_t size = strlen(ret->path);
     struct stat file;
@@ -248,14 +227,14 @@ static void answer_folder(struct answer_site *site, const struct request *reques
         fd = root_open_regular(site->root, ret->path, &file);
     }
     if (fd >= 0) {
-        answer_file(site, request, is_head, fd, &file, ret, ret_body);
+        answer_file(request, is_head, fd, &file, ret, ret_body);
         return;
     }
     ret->path[size] = 0;
     if (fd == -ENOENT && site->lists_folders)
         answer_listing(site, is_head, ret, ret_body);
     else
-        refuse(site, ret, ret_body, status_of(fd), is_head);
+        refuse(ret, ret_body, hq_status_of(fd), is_head);
 }
 
 /* A folder that was asked for without '/': relative links in it need one. */
@@ -267,12 +246,12 @@ static bool is_folder(const struct answer_site *site, const char *path)
     return fd >= 0;
 }
 
-static void answer_path(struct answer_site *site, const struct request *request, bool is_head,
+static void answer_path(const struct answer_site *site, const struct request *request, bool is_head,
                         struct answer *ret, struct body *ret_body)
 {
     const char *text = request->values[REQUEST_PATH];
     if (text == NULL || text[0] != '/') {
-        refuse(site, ret, ret_body, 400, is_head);
+        refuse(ret, ret_body, 400, is_head);
         return;
     }
     const size_t raw_size = strcspn(text, "?");
@@ -284,7 +263,7 @@ static void answer_path(struct answer_site *site, const struct request *request,
         status = 400; /* "//" */
     if (status != 0) {
         ret->path[0] = 0;
-        refuse(site, ret, ret_body, status, is_head);
+        refuse(ret, ret_body, status, is_head);
         return;
     }
     if (is_slashed) {
@@ -294,28 +273,28 @@ static void answer_path(struct answer_site *site, const struct request *request,
     struct stat file;
     int fd = root_open_regular(site->root, ret->path, &file);
     if (fd >= 0) {
-        answer_file(site, request, is_head, fd, &file, ret, ret_body);
+        answer_file(request, is_head, fd, &file, ret, ret_body);
     } else if (fd == -EACCES && is_folder(site, ret->path)) {
         (void)snprintf(ret->location, sizeof(ret->location), "%.*s/%s", (int)raw_size, text,
                        text + raw_size);
-        refuse(site, ret, ret_body, 301, is_head);
+        refuse(ret, ret_body, 301, is_head);
     } else {
-        refuse(site, ret, ret_body, status_of(fd), is_head);
+        refuse(ret, ret_body, hq_status_of(fd), is_head);
     }
 }
 
-void answer_request(struct answer_site *site, const struct request *request, struct answer *ret,
-                    struct body *ret_body)
+void answer_request(const struct answer_site *site, const struct request *request,
+                    struct answer *ret, struct body *ret_body)
 {
     const bool is_head = request->is_head;
     ret->path[0] = 0;
     if (request->size > REQUEST_SIZE_MAX)
-        refuse(site, ret, ret_body, 431, is_head);
+        refuse(ret, ret_body, 431, is_head);
     else if (request_is(request, REQUEST_METHOD, "CONNECT") &&
              request->values[REQUEST_PROTOCOL] != NULL)
-        refuse(site, ret, ret_body, 501, false);
+        refuse(ret, ret_body, 501, false);
     else if (!is_head && !request_is(request, REQUEST_METHOD, "GET"))
-        refuse(site, ret, ret_body, 405, false);
+        refuse(ret, ret_body, 405, false);
     else
         answer_path(site, request, is_head, ret, ret_body);
 }

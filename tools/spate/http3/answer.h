@@ -8,8 +8,8 @@
 
 #include <nghttp3/nghttp3.h>
 
+#include "tools/spate/body.h"
 #include "tools/spate/hq.h"
-#include "tools/spate/http3/body.h"
 #include "tools/spate/http3/fields.h"
 #include "tools/spate/http3/request.h"
 
@@ -19,7 +19,6 @@ enum { ANSWER_FIELDS_MAX = 12, ANSWER_TAG_SIZE = 64 };
 struct answer_site {
     int root;           /* from root_open() */
     bool lists_folders; /* that have no index.html */
-    struct body_memory memory;
 };
 
 /* The head of an answer.  The fields point into it and to static text: it must not be moved. */
@@ -42,8 +41,8 @@ struct answer {
  *
  *   ret       All is written.
  *   ret_body  From body_init().  Set if has_body is. */
-void answer_request(struct answer_site *site, const struct request *request, struct answer *ret,
-                    struct body *ret_body);
+void answer_request(const struct answer_site *site, const struct request *request,
+                    struct answer *ret, struct body *ret_body);
 
 /* Begins an answer without a body: its status and the date. */
 void answer_begin(struct answer *ret, int status);

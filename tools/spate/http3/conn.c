@@ -12,11 +12,10 @@
  * else is concerned. */
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/spate/hq.h"
 #include "tools/spate/http3/http3.h"
 
 enum { PIECES_MAX = 16, WOKEN_MAX = 256 };
@@ -31,7 +30,7 @@ struct http3 *http3_create(const struct http3_options *options)
         return NULL;
     http3->site.root = options->root;
     http3->site.lists_folders = options->lists_folders;
-    body_memory_init(&http3->site.memory);
+    body_memory_init(&http3->memory);
     http3->streams = options->streams;
     http3->echoes = options->echoes;
     http3->is_verbose = options->is_verbose;
@@ -62,19 +61,10 @@ static struct http3_stream *stream_create(struct http3_conn *c, uint64_t id)
     return stream;
 }
 
-static void print_line(const struct http3_stream *stream)
-{
-    printf("%d %" PRIu64 " /", stream->status, stream->sent_bytes);
-    for (const char *c = stream->path; *c != 0; c++)
-        (void)putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
-    puts("");
-    (void)fflush(stdout);
-}
-
 static void stream_destroy(struct http3_stream *stream)
 {
     if (stream->path != NULL)
-        print_line(stream);
+        hq_print_line(stream->status, stream->sent_bytes, stream->path);
     if (stream->is_starved)
         TAILQ_REMOVE(&stream->conn->http3->starved, stream, starved_link);
     LIST_REMOVE(stream, link);
@@ -139,7 +129,7 @@ static void conn_destroy(struct http3_conn *c)
     LIST_REMOVE(c, link);
     wt_conn_destroy(c->wt);
     nghttp3_conn_del(c->h3);
-    share_source_leave(&c->http3->sources, c->source);
+    body_share_end(&c->share);
     free(c);
 }
 
@@ -149,7 +139,7 @@ void http3_destroy(struct http3 *http3)
         return;
     while (!LIST_EMPTY(&http3->conns))
         conn_destroy(LIST_FIRST(&http3->conns));
-    share_sources_deinit(&http3->sources);
+    body_memory_deinit(&http3->memory);
     free(http3);
 }
 
@@ -177,16 +167,14 @@ void http3_begin(struct http3 *http3, struct spate_conn *conn)
     c->conn = conn;
     LIST_INIT(&c->streams);
     c->wt = http3->echoes ? wt_conn_create(conn) : NULL;
-    c->source = share_source_join(&http3->sources, conn);
-    if (c->source == NULL || (http3->echoes && c->wt == NULL) || http3_conn_create_h3(c) != 0) {
+    if (!body_share_begin(&c->share, &http3->memory, conn) || (http3->echoes && c->wt == NULL) ||
+        http3_conn_create_h3(c) != 0) {
         wt_conn_destroy(c->wt);
-        share_source_leave(&http3->sources, c->source);
+        body_share_end(&c->share);
         free(c);
         spate_conn_close(conn, NGHTTP3_H3_INTERNAL_ERROR, "no memory");
         return;
     }
-    c->share.lent = share_begin(c->source, SHARE_LENT);
-    c->share.text = share_begin(c->source, SHARE_KEPT);
     LIST_INSERT_HEAD(&http3->conns, c, link);
     spate_conn_set_user(conn, c);
     if (!open_streams(c))

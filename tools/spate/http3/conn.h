@@ -9,8 +9,8 @@
 #include <nghttp3/nghttp3.h>
 #include <spate/spate.h>
 
+#include "tools/spate/body.h"
 #include "tools/spate/http3/answer.h"
-#include "tools/spate/http3/body.h"
 #include "tools/spate/http3/control.h"
 #include "tools/spate/http3/request.h"
 #include "tools/spate/http3/webtransport.h"
@@ -20,7 +20,7 @@ struct http3 {
     uint32_t streams;
     bool echoes; /* WebTransport */
     bool is_verbose;
-    struct share_sources sources;
+    struct body_memory memory;
     LIST_HEAD(http3_conns, http3_conn) conns;
     TAILQ_HEAD(http3_unsent, http3_conn) unsent;     /* that may have something to send */
     TAILQ_HEAD(http3_starved, http3_stream) starved; /* that no event of their own will wake */
@@ -35,13 +35,12 @@ struct http3_conn {
     struct http3_stream *reading; /* whose bytes nghttp3 reads just now */
     uint64_t control_id;          /* of our control stream */
     uint64_t stream_count_max;    /* requests that the client may make, of all times */
-    struct share_source *source;
-    struct body_share share; /* what its bodies have of the memory */
-    struct wt_conn *wt;      /* NULL: no WebTransport */
-    uint8_t settings[256];   /* the beginning of our control stream, with WebTransport */
-    size_t settings_added;   /* bytes of it that nghttp3 does not know of */
-    bool has_settings;       /* they were sent */
-    bool has_blocked;        /* a body had nothing for nghttp3, which has not asked others yet */
+    struct body_share share;      /* what its bodies have of the memory */
+    struct wt_conn *wt;           /* NULL: no WebTransport */
+    uint8_t settings[256];        /* the beginning of our control stream, with WebTransport */
+    size_t settings_added;        /* bytes of it that nghttp3 does not know of */
+    bool has_settings;            /* they were sent */
+    bool has_blocked; /* a body had nothing for nghttp3, which has not asked others yet */
     bool is_unsent;
     bool is_going_away;                /* a GOAWAY was queued */
     bool is_closing;                   /* nothing more is read or sent */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/spate/http3/body.h"
+#include "tools/spate/body.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,47 +14,74 @@
 #define TEXT_FREE   1024                 /* bytes of a text that is always sent */
 
 struct body_piece {
-    struct body_piece *next;
+    STAILQ_ENTRY(body_piece) link;
     uint64_t size;
-    uint64_t acked_bytes;
+    uint64_t returned_bytes; /* its first ones came back */
     char data[];
 };
 
 void body_memory_init(struct body_memory *memory)
 {
-    *memory = (struct body_memory){.memory_left = BODY_MEMORY};
+    *memory = (struct body_memory){.bytes_left = BODY_MEMORY};
+}
+
+void body_memory_deinit(struct body_memory *memory)
+{
+    share_sources_deinit(&memory->sources);
+}
+
+bool body_share_begin(struct body_share *share, struct body_memory *memory,
+                      const struct spate_conn *conn)
+{
+    struct share_source *source = share_source_join(&memory->sources, conn);
+    if (source == NULL)
+        return false;
+    *share = (struct body_share){.memory = memory,
+                                 .source = source,
+                                 .lent = share_begin(source, SHARE_LENT),
+                                 .text = share_begin(source, SHARE_KEPT)};
+    return true;
+}
+
+void body_share_end(struct body_share *share)
+{
+    if (share->memory != NULL)
+        share_source_leave(&share->memory->sources, share->source);
 }
 
 void body_init(struct body *body, struct body_share *share)
 {
     *body = (struct body){.share = share, .fd = -1};
+    STAILQ_INIT(&body->pieces);
 }
 
-void body_set_file(struct body *body, struct body_memory *memory, int fd, uint64_t offset,
-                   uint64_t size)
+static void set(struct body *body, uint64_t size)
 {
-    assert(body->memory == NULL);
-    body->memory = memory;
+    assert(!body->is_set);
+    body->is_set = true;
+    body->left = size;
+    body->share->memory->count++;
+}
+
+void body_set_file(struct body *body, int fd, uint64_t offset, uint64_t size)
+{
+    set(body, size);
     body->fd = fd;
     body->offset = offset;
-    body->left = size;
-    memory->count++;
 }
 
-bool body_set_text(struct body *body, struct body_memory *memory, char *text, size_t size)
+bool body_set_text(struct body *body, char *text, size_t size)
 {
-    assert(body->memory == NULL);
-    bool is_free = size < TEXT_FREE;
-    if (!is_free && !share_allows(&body->share->text, size, memory->memory_left)) {
+    struct body_memory *memory = body->share->memory;
+    const bool is_free = size < TEXT_FREE;
+    if (!is_free && !share_allows(&body->share->text, size, memory->bytes_left)) {
         free(text);
         return false;
     }
-    body->memory = memory;
+    set(body, size);
     body->text = text;
-    body->left = size;
-    memory->count++;
     body->text_bytes = is_free ? 0 : size;
-    memory->memory_left -= body->text_bytes;
+    memory->bytes_left -= body->text_bytes;
     share_take(&body->share->text, body->text_bytes);
     return true;
 }
@@ -69,7 +96,7 @@ static void close_file(struct body *body)
 /* What one body may lend now: at least a piece, so that each goes on. */
 static uint64_t share(const struct body *body, uint64_t wanted_bytes)
 {
-    uint64_t bytes = BODY_MEMORY / 2 / (body->memory->count + 1);
+    uint64_t bytes = BODY_MEMORY / 2 / (body->share->memory->count + 1);
     if (bytes > SHARE_MAX)
         bytes = SHARE_MAX;
     if (bytes > wanted_bytes)
@@ -83,9 +110,8 @@ static struct body_piece *read_piece(const struct body *body, uint64_t size)
     struct body_piece *piece = malloc(sizeof(*piece) + size);
     if (piece == NULL)
         return NULL;
-    piece->next = NULL;
     piece->size = size;
-    piece->acked_bytes = 0;
+    piece->returned_bytes = 0;
     int e = read_all(body->fd, piece->data, size, body->offset);
     if (e != 0) {
         free(piece);
@@ -106,7 +132,7 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
         return size;
     }
     uint64_t size = body->left < PIECE_SIZE ? body->left : PIECE_SIZE;
-    if (!share_allows(&body->share->lent, size, body->memory->memory_left) ||
+    if (!share_allows(&body->share->lent, size, body->share->memory->bytes_left) ||
         (body->lent_bytes > 0 && body->lent_bytes + size > share(body, wanted_bytes)))
         return 0;
     struct body_piece *piece = read_piece(body, size);
@@ -114,12 +140,8 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
         body->has_failed = errno != ENOMEM;
         return 0;
     }
-    if (body->last != NULL)
-        body->last->next = piece;
-    else
-        body->first = piece;
-    body->last = piece;
-    body->memory->memory_left -= size;
+    STAILQ_INSERT_TAIL(&body->pieces, piece, link);
+    body->share->memory->bytes_left -= size;
     share_take(&body->share->lent, size);
     body->lent_bytes += size;
     body->offset += size;
@@ -132,22 +154,21 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
 
 static void free_first(struct body *body)
 {
-    struct body_piece *piece = body->first;
-    body->first = piece->next;
-    if (body->first == NULL)
-        body->last = NULL;
+    struct body_piece *piece = STAILQ_FIRST(&body->pieces);
+    STAILQ_REMOVE_HEAD(&body->pieces, link);
     body->lent_bytes -= piece->size;
-    body->memory->memory_left += piece->size;
+    body->share->memory->bytes_left += piece->size;
     share_give(&body->share->lent, piece->size);
     free(piece);
 }
 
 void body_give_back(struct body *body, uint64_t size)
 {
-    while (size > 0 && body->first != NULL) {
-        uint64_t rest = body->first->size - body->first->acked_bytes;
+    struct body_piece *piece;
+    while (size > 0 && (piece = STAILQ_FIRST(&body->pieces)) != NULL) {
+        uint64_t rest = piece->size - piece->returned_bytes;
         if (size < rest) {
-            body->first->acked_bytes += size;
+            piece->returned_bytes += size;
             return;
         }
         size -= rest;
@@ -165,13 +186,13 @@ void body_stop(struct body *body)
 void body_end(struct body *body)
 {
     close_file(body);
-    while (body->first != NULL)
+    while (!STAILQ_EMPTY(&body->pieces))
         free_first(body);
     free(body->text);
-    if (body->memory != NULL) {
-        body->memory->memory_left += body->text_bytes;
+    if (body->is_set) {
+        body->share->memory->bytes_left += body->text_bytes;
         share_give(&body->share->text, body->text_bytes);
-        body->memory->count--;
+        body->share->memory->count--;
     }
     body_init(body, body->share);
 }
