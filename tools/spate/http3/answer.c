@@ -25,28 +25,18 @@ static const char *status_name(int status)
     switch (status) {
     case 301:
         return "moved permanently";
-    case 400:
-        return "bad request";
-    case 403:
-        return "forbidden";
-    case 404:
-        return "not found";
     case 405:
         return "method not allowed";
     case 412:
         return "precondition failed";
-    case 414:
-        return "the path is too long";
     case 416:
         return "range not satisfiable";
     case 431:
         return "the fields of the request are too large";
     case 501:
         return "not implemented";
-    case 503:
-        return "the server is busy";
     default:
-        return "the server cannot read it";
+        return hq_status_text((uint64_t)status);
     }
 }
 
@@ -80,8 +70,21 @@ static void add_length(struct answer *answer, uint64_t size)
     answer_add(answer, "content-length", answer->length);
 }
 
+/* Ends an answer with a text, which was made by malloc().  Returns false if the memory does not
+ * allow it now. */
+static bool add_text(struct answer *answer, const char *type, char *text, size_t size)
+{
+    answer_add(answer, "content-type", type);
+    add_length(answer, size);
+    answer->has_body = !answer->request->is_head;
+    if (answer->has_body)
+        return body_set_text(answer->body, text, size);
+    free(text);
+    return true;
+}
+
 /* An answer that is no file: its body says why. */
-static void refuse(struct answer *ret, struct body *ret_body, int status, bool is_head)
+static void refuse(struct answer *ret, int status)
 {
     char *text = NULL;
     int size = asprintf(&text, "%d %s\n", status, status_name(status));
@@ -94,15 +97,8 @@ static void refuse(struct answer *ret, struct body *ret_body, int status, bool i
         answer_add(ret, "location", ret->location);
     if (status == 416)
         answer_add(ret, "content-range", ret->range);
-    if (size < 0)
-        return;
-    answer_add(ret, "content-type", "text/plain; charset=utf-8");
-    add_length(ret, (uint64_t)size);
-    ret->has_body = !is_head;
-    if (is_head)
-        free(text);
-    else
-        (void)body_set_text(ret_body, text, (size_t)size); /* it is small */
+    if (size >= 0)
+        (void)add_text(ret, "text/plain; charset=utf-8", text, (size_t)size); /* it is small */
 }
 
 /* ---- Conditions ---- */
@@ -142,81 +138,71 @@ static bool range_fits(const char *if_range, const char *tag, int64_t modified)
     return if_range == NULL || strcmp(if_range, tag) == 0;
 }
 
-static void answer_file(const struct request *request, bool is_head, int fd,
-                        const struct stat *file, struct answer *ret, struct body *ret_body)
+/* Reads the range that is asked for, if it is to be answered.  Returns 200, 206 or 416. */
+static int choose_range(struct answer *ret, int64_t modified, uint64_t file_size,
+                        uint64_t *ret_first, uint64_t *ret_size)
 {
-    const uint64_t file_size = (uint64_t)file->st_size;
+    const struct request *request = ret->request;
+    const char *range = request->values[REQUEST_RANGE];
+    if (range == NULL || request->is_head ||
+        !range_fits(request->values[REQUEST_IF_RANGE], ret->tag, modified))
+        return 200;
+    switch (http_range_read(range, file_size, ret_first, ret_size)) {
+    case HTTP_RANGE_PART:
+        (void)snprintf(ret->range, sizeof(ret->range), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+                       *ret_first, *ret_first + *ret_size - 1, file_size);
+        return 206;
+    case HTTP_RANGE_OUTSIDE:
+        (void)snprintf(ret->range, sizeof(ret->range), "bytes */%" PRIu64, file_size);
+        return 416;
+    case HTTP_RANGE_IGNORED:
+        break;
+    }
+    return 200;
+}
+
+/* ---- Files and folders.  Each returns 0, or the status of a refusal ---- */
+
+/* Takes the descriptor. */
+static int answer_file(struct answer *ret, int fd, const struct stat *file)
+{
     uint64_t first = 0;
-    uint64_t size = file_size;
+    uint64_t size = (uint64_t)file->st_size;
     /* A file of tomorrow was changed now.  [RFC9110 8.8.2.1] */
     int64_t now = (int64_t)time(NULL);
     int64_t modified = (int64_t)file->st_mtim.tv_sec < now ? (int64_t)file->st_mtim.tv_sec : now;
     http_date_write(modified, ret->modified);
     (void)snprintf(ret->tag, sizeof(ret->tag), "\"%jx.%lx-%jx-%jx\"",
                    (uintmax_t)file->st_mtim.tv_sec, (unsigned long)file->st_mtim.tv_nsec,
-                   (uintmax_t)file_size, (uintmax_t)file->st_ino);
-    int status = check_conditions(request, ret->tag, modified);
-    const char *range = request->values[REQUEST_RANGE];
-    if (status == 200 && range != NULL && !is_head &&
-        range_fits(request->values[REQUEST_IF_RANGE], ret->tag, modified)) {
-        enum http_range kind = http_range_read(range, file_size, &first, &size);
-        if (kind == HTTP_RANGE_PART)
-            (void)snprintf(ret->range, sizeof(ret->range), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
-                           first, first + size - 1, file_size);
-        else if (kind == HTTP_RANGE_OUTSIDE)
-            (void)snprintf(ret->range, sizeof(ret->range), "bytes */%" PRIu64, file_size);
-        status = kind == HTTP_RANGE_PART ? 206 : kind == HTTP_RANGE_OUTSIDE ? 416 : 200;
-    }
-    if (status == 412 || status == 416) {
-        (void)close(fd);
-        refuse(ret, ret_body, status, is_head);
-        return;
-    }
-    answer_begin(ret, status);
-    answer_add(ret, "etag", ret->tag);
-    answer_add(ret, "last-modified", ret->modified);
-    if (status != 304) {
-        answer_add(ret, "content-type", mime_of(ret->path));
-        answer_add(ret, "x-content-type-options", "nosniff");
-        answer_add(ret, "accept-ranges", "bytes");
-        add_length(ret, size);
-        if (status == 206)
-            answer_add(ret, "content-range", ret->range);
-    }
-    ret->has_body = status != 304 && !is_head;
-    if (ret->has_body)
-        body_set_file(ret_body, fd, first, size);
+                   (uintmax_t)size, (uintmax_t)file->st_ino);
+    int status = check_conditions(ret->request, ret->tag, modified);
+    if (status == 200)
+        status = choose_range(ret, modified, size, &first, &size);
+    const bool is_refused = status == 412 || status == 416;
+    const bool has_body = !is_refused && status != 304 && !ret->request->is_head;
+    if (has_body)
+        body_set_file(ret->body, fd, first, size);
     else
         (void)close(fd);
-}
-
-/* ---- Paths ---- */
-
-static void answer_listing(const struct answer_site *site, bool is_head, struct answer *ret,
-                           struct body *ret_body)
-{
-    size_t size = 0;
-    char *text = NULL;
-    int e = listing_make(site->root, ret->path, &text, &size);
-    if (e != 0) {
-        refuse(ret, ret_body, hq_status_of(e), is_head);
-        return;
-    }
-    if (is_head)
-        free(text);
-    else if (!body_set_text(ret_body, text, size)) {
-        refuse(ret, ret_body, 503, false);
-        return;
-    }
-    answer_begin(ret, 200);
-    answer_add(ret, "content-type", "text/html; charset=utf-8");
+    if (is_refused)
+        return status;
+    answer_begin(ret, status);
+    ret->has_body = has_body;
+    answer_add(ret, "etag", ret->tag);
+    answer_add(ret, "last-modified", ret->modified);
+    if (status == 304)
+        return 0;
+    answer_add(ret, "content-type", mime_of(ret->path));
+    answer_add(ret, "x-content-type-options", "nosniff");
+    answer_add(ret, "accept-ranges", "bytes");
     add_length(ret, size);
-    ret->has_body = !is_head;
+    if (status == 206)
+        answer_add(ret, "content-range", ret->range);
+    return 0;
 }
 
 /* The path without its last '/': its index.html, or a list of what is in the folder. */
-static void answer_folder(const struct answer_site *site, const struct request *request,
-                          bool is_head, struct answer *ret, struct body *ret_body)
+static int answer_folder(const struct answer_site *site, struct answer *ret)
 {
     const size_t size = strlen(ret->path);
     struct stat file;
@@ -226,15 +212,18 @@ static void answer_folder(const struct answer_site *site, const struct request *
                        index_name);
         fd = root_open_regular(site->root, ret->path, &file);
     }
-    if (fd >= 0) {
-        answer_file(request, is_head, fd, &file, ret, ret_body);
-        return;
-    }
+    if (fd >= 0)
+        return answer_file(ret, fd, &file);
     ret->path[size] = 0;
-    if (fd == -ENOENT && site->lists_folders)
-        answer_listing(site, is_head, ret, ret_body);
-    else
-        refuse(ret, ret_body, hq_status_of(fd), is_head);
+    if (fd != -ENOENT || !site->lists_folders)
+        return hq_status_of(fd);
+    char *text = NULL;
+    size_t text_size = 0;
+    int e = listing_make(site->root, ret->path, &text, &text_size);
+    if (e != 0)
+        return hq_status_of(e);
+    answer_begin(ret, 200);
+    return add_text(ret, "text/html; charset=utf-8", text, text_size) ? 0 : HQ_UNAVAILABLE;
 }
 
 /* A folder that was asked for without '/': relative links in it need one. */
@@ -246,55 +235,47 @@ static bool is_folder(const struct answer_site *site, const char *path)
     return fd >= 0;
 }
 
-static void answer_path(const struct answer_site *site, const struct request *request, bool is_head,
-                        struct answer *ret, struct body *ret_body)
+static int answer_path(const struct answer_site *site, struct answer *ret)
 {
-    const char *text = request->values[REQUEST_PATH];
-    if (text == NULL || text[0] != '/') {
-        refuse(ret, ret_body, 400, is_head);
-        return;
-    }
-    const size_t raw_size = strcspn(text, "?");
-    const bool is_slashed = text[raw_size - 1] == '/';
-    /* "/" is the root, and has one '/'. */
-    const size_t path_size = raw_size - 1 - (is_slashed && raw_size > 1 ? 1 : 0);
-    int status = hq_path_parse(text + 1, path_size, ret->path);
-    if (status == 0 && is_slashed && raw_size > 1 && path_size == 0)
-        status = 400; /* "//" */
-    if (status != 0) {
-        ret->path[0] = 0;
-        refuse(ret, ret_body, status, is_head);
-        return;
-    }
-    if (is_slashed) {
-        answer_folder(site, request, is_head, ret, ret_body);
-        return;
-    }
+    const char *text = ret->request->values[REQUEST_PATH];
+    if (text == NULL || text[0] != '/')
+        return HQ_BAD_REQUEST;
+    size_t size = strcspn(text, "?");
+    const bool is_slashed = text[size - 1] == '/';
+    /* "/" is the root, and has one '/'; "//" is nothing. */
+    const size_t path_size = size - 1 - (is_slashed && size > 1 ? 1 : 0);
+    int status =
+        is_slashed && size == 2 ? HQ_BAD_REQUEST : hq_path_parse(text + 1, path_size, ret->path);
+    if (status != 0)
+        return status;
+    if (is_slashed)
+        return answer_folder(site, ret);
     struct stat file;
     int fd = root_open_regular(site->root, ret->path, &file);
-    if (fd >= 0) {
-        answer_file(request, is_head, fd, &file, ret, ret_body);
-    } else if (fd == -EACCES && is_folder(site, ret->path)) {
-        (void)snprintf(ret->location, sizeof(ret->location), "%.*s/%s", (int)raw_size, text,
-                       text + raw_size);
-        refuse(ret, ret_body, 301, is_head);
-    } else {
-        refuse(ret, ret_body, hq_status_of(fd), is_head);
-    }
+    if (fd >= 0)
+        return answer_file(ret, fd, &file);
+    if (fd != -EACCES || !is_folder(site, ret->path))
+        return hq_status_of(fd);
+    (void)snprintf(ret->location, sizeof(ret->location), "%.*s/%s", (int)size, text, text + size);
+    return 301;
 }
 
 void answer_request(const struct answer_site *site, const struct request *request,
-                    struct answer *ret, struct body *ret_body)
+                    struct body *body, struct answer *ret)
 {
-    const bool is_head = request->is_head;
+    int status;
+    ret->request = request;
+    ret->body = body;
     ret->path[0] = 0;
     if (request->size > REQUEST_SIZE_MAX)
-        refuse(ret, ret_body, 431, is_head);
+        status = 431;
     else if (request_is(request, REQUEST_METHOD, "CONNECT") &&
              request->values[REQUEST_PROTOCOL] != NULL)
-        refuse(ret, ret_body, 501, false);
-    else if (!is_head && !request_is(request, REQUEST_METHOD, "GET"))
-        refuse(ret, ret_body, 405, false);
+        status = 501;
+    else if (!request->is_head && !request_is(request, REQUEST_METHOD, "GET"))
+        status = 405;
     else
-        answer_path(site, request, is_head, ret, ret_body);
+        status = answer_path(site, ret);
+    if (status != 0)
+        refuse(ret, status);
 }

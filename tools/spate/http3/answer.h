@@ -23,6 +23,8 @@ struct answer_site {
 
 /* The head of an answer.  The fields point into it and to static text: it must not be moved. */
 struct answer {
+    const struct request *request;
+    struct body *body;
     int status;
     bool has_body; /* the body may still have 0 bytes */
     nghttp3_nv fields[ANSWER_FIELDS_MAX];
@@ -39,10 +41,10 @@ struct answer {
 
 /* Answers a request for a file or a folder: GET and HEAD with ranges and conditions.  [RFC9110]
  *
- *   ret       All is written.
- *   ret_body  From body_init().  Set if has_body is. */
+ *   body  From body_init().  Set if has_body is.
+ *   ret   All is written; `request` and `body` are as they were given. */
 void answer_request(const struct answer_site *site, const struct request *request,
-                    struct answer *ret, struct body *ret_body);
+                    struct body *body, struct answer *ret);
 
 /* Begins an answer without a body: its status and the date. */
 void answer_begin(struct answer *ret, int status);

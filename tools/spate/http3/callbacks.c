@@ -180,7 +180,7 @@ int http3_stream_answer(struct http3_stream *stream)
     struct answer answer;
     if (is_session_request(stream))
         return begin_session(stream);
-    answer_request(&c->http3->site, &stream->request, &answer, &stream->body);
+    answer_request(&c->http3->site, &stream->request, &stream->body, &answer);
     request_end(&stream->request);
     stream->status = answer.status;
     if (c->http3->is_verbose)
