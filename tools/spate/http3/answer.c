@@ -202,7 +202,7 @@ static int answer_file(struct answer *ret, int fd, const struct stat *file)
 }
 
 /* The path without its last '/': its index.html, or a list of what is in the folder. */
-static int answer_folder(const struct answer_site *site, struct answer *ret)
+static int answer_folder(const struct http3_options *site, struct answer *ret)
 {
     const size_t size = strlen(ret->path);
     struct stat file;
@@ -227,7 +227,7 @@ static int answer_folder(const struct answer_site *site, struct answer *ret)
 }
 
 /* A folder that was asked for without '/': relative links in it need one. */
-static bool is_folder(const struct answer_site *site, const char *path)
+static bool is_folder(const struct http3_options *site, const char *path)
 {
     int fd = root_open_folder(site->root, path);
     if (fd >= 0)
@@ -235,7 +235,7 @@ static bool is_folder(const struct answer_site *site, const char *path)
     return fd >= 0;
 }
 
-static int answer_path(const struct answer_site *site, struct answer *ret)
+static int answer_path(const struct http3_options *site, struct answer *ret)
 {
     const char *text = ret->request->values[REQUEST_PATH];
     if (text == NULL || text[0] != '/')
@@ -260,7 +260,7 @@ static int answer_path(const struct answer_site *site, struct answer *ret)
     return 301;
 }
 
-void answer_request(const struct answer_site *site, const struct request *request,
+void answer_request(const struct http3_options *site, const struct request *request,
                     struct body *body, struct answer *ret)
 {
     int status;

@@ -11,15 +11,10 @@
 #include "tools/spate/body.h"
 #include "tools/spate/hq.h"
 #include "tools/spate/http3/fields.h"
+#include "tools/spate/http3/http3.h"
 #include "tools/spate/http3/request.h"
 
 enum { ANSWER_FIELDS_MAX = 12, ANSWER_TAG_SIZE = 64 };
-
-/* What is served, and how. */
-struct answer_site {
-    int root;           /* from root_open() */
-    bool lists_folders; /* that have no index.html */
-};
 
 /* The head of an answer.  The fields point into it and to static text: it must not be moved. */
 struct answer {
@@ -41,9 +36,10 @@ struct answer {
 
 /* Answers a request for a file or a folder: GET and HEAD with ranges and conditions.  [RFC9110]
  *
+ *   site  What is served, and how.
  *   body  From body_init().  Set if has_body is.
  *   ret   All is written; `request` and `body` are as they were given. */
-void answer_request(const struct answer_site *site, const struct request *request,
+void answer_request(const struct http3_options *site, const struct request *request,
                     struct body *body, struct answer *ret);
 
 /* Begins an answer without a body: its status and the date. */

@@ -65,6 +65,15 @@ static int on_reset_stream(nghttp3_conn *h3, int64_t id, uint64_t error, void *c
     return 0;
 }
 
+/* No event of its own will wake it. */
+static void starve(struct http3_stream *stream)
+{
+    if (stream->is_starved)
+        return;
+    stream->is_starved = true;
+    TAILQ_INSERT_TAIL(&stream->conn->http3->starved, stream, starved_link);
+}
+
 static nghttp3_ssize on_read_data(nghttp3_conn *h3, int64_t id, nghttp3_vec *ret, size_t count_max,
                                   uint32_t *ret_flags, void *conn_user, void *stream_user)
 {
@@ -80,7 +89,7 @@ static nghttp3_ssize on_read_data(nghttp3_conn *h3, int64_t id, nghttp3_vec *ret
         c->has_blocked = true;
         stream->is_blocked = true;
         if (stream->body.lent_bytes == 0 || stream->body.has_failed)
-            http3_stream_starve(stream);
+            starve(stream);
         return NGHTTP3_ERR_WOULDBLOCK;
     }
     stream->sent_bytes += size;
@@ -99,10 +108,10 @@ static nghttp3_ssize on_read_session(nghttp3_conn *h3, int64_t id, nghttp3_vec *
                                      size_t count_max, uint32_t *ret_flags, void *conn_user,
                                      void *stream_user)
 {
-    (void)h3, (void)id, (void)ret, (void)count_max;
+    (void)h3, (void)ret, (void)count_max;
     struct http3_conn *c = conn_user;
     struct http3_stream *stream = stream_user;
-    if (!stream->has_session_ended) {
+    if (wt_session_is_open(c->wt, (uint64_t)id)) {
         c->has_blocked = true;
         stream->is_blocked = true;
         return NGHTTP3_ERR_WOULDBLOCK;
@@ -113,11 +122,8 @@ static nghttp3_ssize on_read_session(nghttp3_conn *h3, int64_t id, nghttp3_vec *
 
 void http3_session_end(struct http3_stream *stream)
 {
-    if (!stream->is_session || stream->has_session_ended)
-        return;
-    stream->has_session_ended = true;
-    wt_session_end(stream->conn->wt, stream->id);
-    http3_stream_resume(stream);
+    if (stream->is_session && wt_session_end(stream->conn->wt, stream->id))
+        http3_stream_resume(stream);
 }
 
 static int on_body(nghttp3_conn *h3, int64_t id, const uint8_t *data, size_t size, void *conn_user,
@@ -180,10 +186,10 @@ int http3_stream_answer(struct http3_stream *stream)
     struct answer answer;
     if (is_session_request(stream))
         return begin_session(stream);
-    answer_request(&c->http3->site, &stream->request, &stream->body, &answer);
+    answer_request(&c->http3->options, &stream->request, &stream->body, &answer);
     request_end(&stream->request);
     stream->status = answer.status;
-    if (c->http3->is_verbose)
+    if (c->http3->options.is_verbose)
         stream->path = strdup(answer.path);
     http3_conn_prioritize(c, stream->id);
     http3_conn_touch(c);
@@ -211,7 +217,7 @@ int http3_conn_create_h3(struct http3_conn *c)
     settings.enable_connect_protocol = c->wt != NULL;
     int e = nghttp3_conn_server_new(&c->h3, &callbacks, &settings, NULL, c);
     if (e == 0) {
-        c->stream_count_max = c->http3->streams;
+        c->stream_count_max = c->http3->options.streams;
         nghttp3_conn_set_max_client_streams_bidi(c->h3, c->stream_count_max);
     }
     return e;

@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "tools/spate/hq.h"
-#include "tools/spate/http3/http3.h"
 
 enum { PIECES_MAX = 16, WOKEN_MAX = 256 };
 
@@ -28,12 +27,8 @@ struct http3 *http3_create(const struct http3_options *options)
     struct http3 *http3 = calloc(1, sizeof(*http3));
     if (http3 == NULL)
         return NULL;
-    http3->site.root = options->root;
-    http3->site.lists_folders = options->lists_folders;
+    http3->options = *options;
     body_memory_init(&http3->memory);
-    http3->streams = options->streams;
-    http3->echoes = options->echoes;
-    http3->is_verbose = options->is_verbose;
     LIST_INIT(&http3->conns);
     TAILQ_INIT(&http3->unsent);
     TAILQ_INIT(&http3->starved);
@@ -56,6 +51,7 @@ static struct http3_stream *stream_create(struct http3_conn *c, uint64_t id)
     stream->control = control;
     stream->conn = c;
     stream->id = id;
+    stream->has_kind = c->wt == NULL;
     body_init(&stream->body, &c->share);
     LIST_INSERT_HEAD(&c->streams, stream, link);
     return stream;
@@ -73,14 +69,6 @@ static void stream_destroy(struct http3_stream *stream)
     free(stream->control);
     free(stream->path);
     free(stream);
-}
-
-void http3_stream_starve(struct http3_stream *stream)
-{
-    if (stream->is_starved)
-        return;
-    stream->is_starved = true;
-    TAILQ_INSERT_TAIL(&stream->conn->http3->starved, stream, starved_link);
 }
 
 void http3_stream_resume(struct http3_stream *stream)
@@ -166,9 +154,9 @@ void http3_begin(struct http3 *http3, struct spate_conn *conn)
     c->http3 = http3;
     c->conn = conn;
     LIST_INIT(&c->streams);
-    c->wt = http3->echoes ? wt_conn_create(conn) : NULL;
-    if (!body_share_begin(&c->share, &http3->memory, conn) || (http3->echoes && c->wt == NULL) ||
-        http3_conn_create_h3(c) != 0) {
+    c->wt = http3->options.echoes ? wt_conn_create(conn) : NULL;
+    if (!body_share_begin(&c->share, &http3->memory, conn) ||
+        (http3->options.echoes && c->wt == NULL) || http3_conn_create_h3(c) != 0) {
         wt_conn_destroy(c->wt);
         body_share_end(&c->share);
         free(c);
@@ -375,18 +363,19 @@ static void on_stream_closed(struct http3_conn *c, struct http3_stream *stream, 
 {
     /* What nghttp3 has never seen it cannot forget: a PRIORITY_UPDATE would make a stream of it
      * that stays as long as the connection. */
-    if (stream != NULL && (id & 3) == 0)
+    const bool is_request = stream != NULL && (id & 2) == 0;
+    if (is_request)
         (void)nghttp3_conn_read_stream(c->h3, (int64_t)id, NULL, 0, 0);
     /* Frees what nghttp3 has lent, so it is done in any case. */
     int e = nghttp3_conn_close_stream(c->h3, (int64_t)id, NGHTTP3_H3_NO_ERROR);
     if (e == NGHTTP3_ERR_H3_CLOSED_CRITICAL_STREAM)
         http3_conn_fail(c, e);
-    if (stream != NULL && (id & 2) == 0) {
+    if (is_request) {
         c->stream_count_max++; /* the engine allows the client one more too */
         nghttp3_conn_set_max_client_streams_bidi(c->h3, c->stream_count_max);
+        if (stream->is_session)
+            (void)wt_session_end(c->wt, id);
     }
-    if (stream != NULL && stream->is_session && !stream->has_session_ended)
-        wt_session_end(c->wt, id);
     if (stream != NULL)
         stream_destroy(stream);
     http3_conn_touch(c);

@@ -12,14 +12,12 @@
 #include "tools/spate/body.h"
 #include "tools/spate/http3/answer.h"
 #include "tools/spate/http3/control.h"
+#include "tools/spate/http3/http3.h"
 #include "tools/spate/http3/request.h"
 #include "tools/spate/http3/webtransport.h"
 
 struct http3 {
-    struct answer_site site;
-    uint32_t streams;
-    bool echoes; /* WebTransport */
-    bool is_verbose;
+    struct http3_options options;
     struct body_memory memory;
     LIST_HEAD(http3_conns, http3_conn) conns;
     TAILQ_HEAD(http3_unsent, http3_conn) unsent;     /* that may have something to send */
@@ -65,11 +63,10 @@ struct http3_stream {
     struct wt_stream *wt;    /* it belongs to a session of WebTransport, nghttp3 does not know it */
     uint8_t head[WT_HEAD_MAX];
     size_t head_size; /* bytes that were kept until they tell whose the stream is */
-    bool has_kind;
-    bool is_session; /* of WebTransport */
-    bool has_session_ended;
-    bool is_refused; /* nothing more of it is read */
-    bool is_blocked; /* nghttp3 waits for more of the body */
+    bool has_kind;    /* they have told, or every stream is nghttp3's */
+    bool is_session;  /* of WebTransport */
+    bool is_refused;  /* nothing more of it is read */
+    bool is_blocked;  /* nghttp3 waits for more of the body */
     bool is_starved;
     TAILQ_ENTRY(http3_stream) starved_link;
 };
@@ -101,9 +98,7 @@ int http3_stream_answer(struct http3_stream *stream);
  * there is no such stream yet, or any more.  [RFC9218] */
 void http3_conn_prioritize(struct http3_conn *c, uint64_t stream_id);
 
-void http3_stream_starve(struct http3_stream *stream);
-
-/* Ends a session of WebTransport, if the stream is one that has not ended. */
+/* Ends a session of WebTransport, if the stream is one. */
 void http3_session_end(struct http3_stream *stream);
 
 /* nghttp3 asks for more of the body again. */

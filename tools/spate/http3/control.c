@@ -26,30 +26,6 @@ static size_t smaller(uint64_t a, size_t b)
     return a < b ? (size_t)a : b;
 }
 
-/* Keeps up to `wanted` of the bytes.  Returns how many. */
-static size_t keep(struct control *control, const uint8_t **data, size_t *size, uint64_t wanted)
-{
-    size_t part = smaller(wanted, *size);
-    if (part > 0)
-        memcpy(control->bytes + control->size, *data, part);
-    control->size += part;
-    *data += part;
-    *size -= part;
-    return part;
-}
-
-/* Reads a number of which some bytes may be kept, from `at` on.  Keeps no byte behind it.  Returns
- * its size, or 0 if more bytes are needed. */
-static size_t keep_number(struct control *control, size_t at, const uint8_t **data, size_t *size,
-                          uint64_t *ret)
-{
-    for (;;) {
-        size_t found = varint_read(control->bytes + at, control->size - at, ret);
-        if (found > 0 || keep(control, data, size, 1) == 0)
-            return found;
-    }
-}
-
 /* Hands out what is kept. */
 static enum control_result take(struct control *control, struct control_piece *ret)
 {
@@ -62,7 +38,7 @@ static enum control_result read_type(struct control *control, const uint8_t **da
                                      struct control_piece *ret)
 {
     uint64_t type;
-    if (keep_number(control, 0, data, size, &type) == 0)
+    if (varint_collect(control->bytes, &control->size, 0, data, size, &type) == 0)
         return CONTROL_MORE;
     control->state = type == TYPE_CONTROL ? CONTROL_HEAD : CONTROL_OTHER;
     return take(control, ret);
@@ -73,8 +49,10 @@ static enum control_result read_head(struct control *control, const uint8_t **da
                                      struct control_piece *ret)
 {
     uint64_t kind;
-    size_t kind_size = keep_number(control, 0, data, size, &kind);
-    if (kind_size == 0 || keep_number(control, kind_size, data, size, &control->left) == 0)
+    uint8_t *bytes = control->bytes;
+    size_t kind_size = varint_collect(bytes, &control->size, 0, data, size, &kind);
+    if (kind_size == 0 ||
+        varint_collect(bytes, &control->size, kind_size, data, size, &control->left) == 0)
         return CONTROL_MORE;
     control->kind = kind;
     control->head_size = control->size;
@@ -122,7 +100,13 @@ static enum control_result check(struct control *control, struct control_piece *
 static enum control_result read_frame(struct control *control, const uint8_t **data, size_t *size,
                                       struct control_piece *ret)
 {
-    control->left -= keep(control, data, size, control->left);
+    const size_t part = smaller(control->left, *size);
+    if (part > 0)
+        memcpy(control->bytes + control->size, *data, part);
+    control->size += part;
+    *data += part;
+    *size -= part;
+    control->left -= part;
     if (control->left > 0)
         return CONTROL_MORE;
     enum control_result result = check(control, ret);

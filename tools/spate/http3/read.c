@@ -5,7 +5,6 @@
  * a request. */
 
 #include <stdlib.h>
-#include <string.h>
 
 /* What the client says after its answer is complete is not read.  [RFC9114 4.1] */
 static void stop_late_body(struct http3_stream *stream)
@@ -39,37 +38,24 @@ static void on_read_error(struct http3_conn *c, struct http3_stream *stream, int
     http3_stream_reset(stream, code);
 }
 
-/* Looks whose a new stream is.  Returns what of the slice is for nghttp3: all, or nothing if it was
- * kept or belongs to WebTransport, which has taken the event then. */
-static bool is_for_h3(struct http3_conn *c, struct http3_stream *stream, struct spate_event *event,
-                      bool *ret_is_taken)
+/* Looks whose a new stream is, and takes the bytes that say so.  Returns false if nothing of it is
+ * to be read now: there are too few of them, or it was refused. */
+static bool find_kind(struct http3_stream *stream, bool fin, const uint8_t **data, size_t *size)
 {
-    const struct spate_slice *slice = &event->u.data.slice;
-    const size_t kept = stream->head_size;
-    size_t part =
-        sizeof(stream->head) - kept < slice->size ? sizeof(stream->head) - kept : slice->size;
+    struct wt_conn *wt = stream->conn->wt;
     uint64_t session;
-    size_t head_size;
-    if (part > 0)
-        memcpy(stream->head + kept, slice->data, part);
     enum wt_kind kind =
-        wt_head_read(stream->head, kept + part, (stream->id & 2) != 0, &session, &head_size);
-    if (kind == WT_KIND_UNKNOWN && !event->u.data.fin) {
-        stream->head_size += part;
+        wt_head_read(stream->head, &stream->head_size, (stream->id & 2) != 0, data, size, &session);
+    if (kind == WT_KIND_UNKNOWN && !fin)
         return false;
-    }
     stream->has_kind = true;
     if (kind != WT_KIND_STREAM)
         return true;
     free(stream->control); /* as for a request */
     stream->control = NULL;
-    stream->wt = wt_stream_create(c->wt, stream->id, session);
+    stream->wt = wt_stream_create(wt, stream->id, session);
     stream->is_refused = stream->wt == NULL;
-    if (stream->wt != NULL) {
-        wt_stream_event(stream->wt, event, head_size - kept);
-        *ret_is_taken = true;
-    }
-    return false;
+    return !stream->is_refused;
 }
 
 /* A piece of a stream of the client's own. */
@@ -120,31 +106,31 @@ static nghttp3_ssize read_bytes(struct http3_conn *c, struct http3_stream *strea
 
 bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream, struct spate_event *event)
 {
-    const struct spate_slice *slice = &event->u.data.slice;
-    bool is_taken = false;
-    if (c->is_closing || stream == NULL || stream->is_refused)
+    const bool fin = event->u.data.fin;
+    const uint8_t *data = event->u.data.slice.data;
+    size_t size = event->u.data.slice.size;
+    if (c->is_closing || stream == NULL || stream->is_refused ||
+        (!stream->has_kind && !find_kind(stream, fin, &data, &size)))
         return false;
     if (stream->wt != NULL) {
-        wt_stream_event(stream->wt, event, 0);
+        wt_stream_event(stream->wt, event, event->u.data.slice.size - size);
         return true;
     }
-    if (c->wt != NULL && !stream->has_kind && !is_for_h3(c, stream, event, &is_taken))
-        return is_taken;
     const bool was_answered = stream->status != 0;
     c->reading = stream;
     nghttp3_ssize n = read_bytes(c, stream, stream->head, stream->head_size);
     stream->head_size = 0;
     if (n >= 0)
-        n = read_bytes(c, stream, slice->data, slice->size);
+        n = read_bytes(c, stream, data, size);
     if (n < 0)
         on_read_error(c, stream, n, false);
     /* The end by itself, so that its errors are not taken for those of a frame. */
-    if (n >= 0 && event->u.data.fin)
+    if (n >= 0 && fin)
         n = nghttp3_conn_read_stream(c->h3, (int64_t)stream->id, NULL, 0, 1);
     if (n < 0 && !c->is_closing && !stream->is_refused)
         on_read_error(c, stream, n, true);
     c->reading = NULL;
-    if (n >= 0 && was_answered && !event->u.data.fin)
+    if (n >= 0 && was_answered && !fin)
         stop_late_body(stream);
     forget_control(stream);
     http3_conn_touch(c);

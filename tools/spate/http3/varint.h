@@ -20,6 +20,24 @@ static inline size_t varint_read(const uint8_t *data, size_t size, uint64_t *ret
     return count;
 }
 
+/* Reads a number whose bytes may come one by one, from `at` on of those that are kept.
+ *
+ *   kept          With room for 8 bytes behind `at`.
+ *   *kept_size    Becomes more by what is taken from *data, *size: no byte behind the number.
+ *
+ * Returns its size, or 0 if more bytes are needed. */
+static inline size_t varint_collect(uint8_t *kept, size_t *kept_size, size_t at,
+                                    const uint8_t **data, size_t *size, uint64_t *ret)
+{
+    for (;;) {
+        size_t found = varint_read(kept + at, *kept_size - at, ret);
+        if (found > 0 || *size == 0)
+            return found;
+        kept[(*kept_size)++] = *(*data)++;
+        --*size;
+    }
+}
+
 /* Writes a number of less than 2^62.  Returns its size, 1 to 8. */
 static inline size_t varint_write(uint64_t number, uint8_t *ret)
 {

@@ -40,7 +40,8 @@ struct session {
 struct wt_conn {
     struct spate_conn *conn;
     struct session sessions[SESSIONS_MAX];
-    LIST_HEAD(wt_streams, wt_stream) streams;
+    LIST_HEAD(, wt_stream) streams;
+    LIST_HEAD(, held) held;
 };
 
 struct wt_stream {
@@ -57,25 +58,22 @@ struct wt_stream {
 /* A slice that is lent to be sent: the tag of a send. */
 struct held {
     struct spate_slice slice;
+    LIST_ENTRY(held) link;
 };
 
 /* ---- Beginnings ---- */
 
-enum wt_kind wt_head_read(const uint8_t *head, size_t size, bool is_uni, uint64_t *ret_session,
-                          size_t *ret_size)
+enum wt_kind wt_head_read(uint8_t *head, size_t *head_size, bool is_uni, const uint8_t **data,
+                          size_t *size, uint64_t *ret_session)
 {
     uint64_t type;
-    uint64_t session;
-    size_t type_size = varint_read(head, size, &type);
+    size_t type_size = varint_collect(head, head_size, 0, data, size, &type);
     if (type_size == 0)
         return WT_KIND_UNKNOWN;
     if (type != (is_uni ? TYPE_UNI : FRAME_STREAM))
         return WT_KIND_HTTP;
-    size_t session_size = varint_read(head + type_size, size - type_size, &session);
-    if (session_size == 0)
+    if (varint_collect(head, head_size, type_size, data, size, ret_session) == 0)
         return WT_KIND_UNKNOWN;
-    *ret_session = session;
-    *ret_size = type_size + session_size;
     return WT_KIND_STREAM;
 }
 
@@ -112,15 +110,23 @@ struct wt_conn *wt_conn_create(struct spate_conn *conn)
         return NULL;
     wt->conn = conn;
     LIST_INIT(&wt->streams);
+    LIST_INIT(&wt->held);
     return wt;
 }
 
 void wt_conn_destroy(struct wt_conn *wt)
 {
-    while (wt != NULL && !LIST_EMPTY(&wt->streams)) {
-        struct wt_stream *stream = LIST_FIRST(&wt->streams);
+    struct wt_stream *stream;
+    struct held *held;
+    if (wt == NULL)
+        return;
+    while ((stream = LIST_FIRST(&wt->streams)) != NULL) {
         LIST_REMOVE(stream, link);
         free(stream);
+    }
+    while ((held = LIST_FIRST(&wt->held)) != NULL) {
+        LIST_REMOVE(held, link);
+        free(held);
     }
     free(wt);
 }
@@ -145,12 +151,17 @@ bool wt_session_begin(struct wt_conn *wt, uint64_t session)
     return false;
 }
 
-void wt_session_end(struct wt_conn *wt, uint64_t id)
+bool wt_session_is_open(struct wt_conn *wt, uint64_t id)
+{
+    return find(wt, id) != NULL;
+}
+
+bool wt_session_end(struct wt_conn *wt, uint64_t id)
 {
     struct session *session = find(wt, id);
     struct wt_stream *stream;
     if (session == NULL)
-        return;
+        return false;
     session->is_open = false;
     LIST_FOREACH(stream, &wt->streams, link)
     {
@@ -159,6 +170,7 @@ void wt_session_end(struct wt_conn *wt, uint64_t id)
         (void)spate_stream_stop(wt->conn, stream->in_id, WT_SESSION_GONE);
         (void)spate_stream_reset(wt->conn, stream->out_id, WT_SESSION_GONE);
     }
+    return true;
 }
 
 bool wt_session_read(struct wt_conn *wt, uint64_t id, const uint8_t *data, size_t size)
@@ -171,14 +183,12 @@ bool wt_session_read(struct wt_conn *wt, uint64_t id, const uint8_t *data, size_
             data += part;
             size -= part;
         } else {
-            session->head[session->head_size++] = *data++;
-            size--;
             uint64_t type;
-            size_t type_size = varint_read(session->head, session->head_size, &type);
-            if (type_size == 0 ||
-                varint_read(session->head + type_size, session->head_size - type_size,
-                            &session->capsule_left) == 0)
-                continue; /* two numbers fit into the head */
+            uint8_t *head = session->head;
+            size_t type_size = varint_collect(head, &session->head_size, 0, &data, &size, &type);
+            if (type_size == 0 || varint_collect(head, &session->head_size, type_size, &data, &size,
+                                                 &session->capsule_left) == 0)
+                return false;
             session->head_size = 0;
             session->closes = type == CAPSULE_CLOSE;
         }
@@ -222,37 +232,46 @@ struct wt_stream *wt_stream_create(struct wt_conn *wt, uint64_t id, uint64_t ses
     return NULL;
 }
 
+/* Keeps a slice for as long as it is lent.  NULL: there is no memory, and it was released. */
+static struct held *hold(struct wt_conn *wt, struct spate_slice *slice)
+{
+    struct held *held = malloc(sizeof(*held));
+    if (held == NULL) {
+        spate_slice_release(spate_conn_shard(wt->conn), slice);
+        return NULL;
+    }
+    held->slice = *slice;
+    LIST_INSERT_HEAD(&wt->held, held, link);
+    return held;
+}
+
 static void release(struct wt_conn *wt, struct held *held)
 {
     if (held == NULL)
         return;
     spate_slice_release(spate_conn_shard(wt->conn), &held->slice);
+    LIST_REMOVE(held, link);
     free(held);
 }
 
 static void echo(struct wt_stream *stream, struct spate_event *event, size_t skipped)
 {
     struct wt_conn *wt = stream->wt;
-    struct held *held = malloc(sizeof(*held));
     struct spate_slice *slice = &event->u.data.slice;
     const struct iovec pieces[2] = {
         {.iov_base = stream->head, .iov_len = stream->head_size},
         {.iov_base = (void *)(uintptr_t)(slice->data + skipped), .iov_len = slice->size - skipped}};
-    int e = held == NULL ? -1 : 0;
-    if (e == 0) {
-        held->slice = *slice;
-        if (pieces[0].iov_len + pieces[1].iov_len > 0 || event->u.data.fin)
-            e = spate_stream_sendv(wt->conn, stream->out_id, pieces, 2, event->u.data.fin,
-                                   (uintptr_t)held);
-        else
-            release(wt, held);
+    if (pieces[0].iov_len + pieces[1].iov_len == 0 && !event->u.data.fin) {
+        spate_slice_release(spate_conn_shard(wt->conn), slice);
+        return;
     }
-    if (e == 0) {
+    struct held *held = hold(wt, slice);
+    if (held != NULL && spate_stream_sendv(wt->conn, stream->out_id, pieces, 2, event->u.data.fin,
+                                           (uintptr_t)held) == 0) {
         stream->head_size = 0;
         return;
     }
-    free(held);
-    spate_slice_release(spate_conn_shard(wt->conn), slice);
+    release(wt, held);
     (void)spate_stream_stop(wt->conn, stream->in_id, NGHTTP3_H3_INTERNAL_ERROR);
     (void)spate_stream_reset(wt->conn, stream->out_id, NGHTTP3_H3_INTERNAL_ERROR);
 }
@@ -289,18 +308,14 @@ void wt_stream_event(struct wt_stream *stream, struct spate_event *event, size_t
 static void echo_datagram(struct wt_conn *wt, struct spate_slice *slice)
 {
     uint64_t quarter;
-    size_t prefix = varint_read(slice->data, slice->size, &quarter);
-    struct held *held = NULL;
-    int e = -1;
-    if (prefix > 0 && find(wt, quarter * 4) != NULL && (held = malloc(sizeof(*held))) != NULL) {
-        held->slice = *slice;
-        e = spate_conn_datagram_send(wt->conn, slice->data, slice->size, (uintptr_t)held,
-                                     SPATE_FOREVER, 0);
-    }
-    if (e == 0)
+    if (varint_read(slice->data, slice->size, &quarter) == 0 || find(wt, quarter * 4) == NULL) {
+        spate_slice_release(spate_conn_shard(wt->conn), slice);
         return;
-    free(held); /* there is no session, or no room: datagrams may be lost */
-    spate_slice_release(spate_conn_shard(wt->conn), slice);
+    }
+    struct held *held = hold(wt, slice);
+    if (held != NULL && spate_conn_datagram_send(wt->conn, slice->data, slice->size,
+                                                 (uintptr_t)held, SPATE_FOREVER, 0) != 0)
+        release(wt, held); /* there is no room: datagrams may be lost */
 }
 
 void wt_datagram(struct wt_conn *wt, struct spate_event *event)

@@ -34,11 +34,13 @@ enum wt_kind {
 
 enum { WT_HEAD_MAX = 16 }; /* two numbers of up to 8 bytes */
 
-/* Reads the beginning of a stream.
+/* Reads the beginning of a stream, whose bytes may come one by one.
  *
- *   *ret_session, *ret_size  For WT_KIND_STREAM: the session, and the size of the beginning. */
-enum wt_kind wt_head_read(const uint8_t *head, size_t size, bool is_uni, uint64_t *ret_session,
-                          size_t *ret_size);
+ *   head, *head_size  WT_HEAD_MAX bytes, and how many are kept in them.
+ *   *data, *size      Its next bytes.  None is taken that decides nothing.
+ *   *ret_session      For WT_KIND_STREAM. */
+enum wt_kind wt_head_read(uint8_t *head, size_t *head_size, bool is_uni, const uint8_t **data,
+                          size_t *size, uint64_t *ret_session);
 
 /* Copies the first bytes of our control stream, which nghttp3 has made: its type and a SETTINGS
  * frame, and adds the settings of WebTransport to the frame.  Returns the size of the result, at
@@ -49,11 +51,16 @@ enum { WT_SETTINGS_MAX = 64 };
 /* The sessions of a connection.  NULL: there is no memory. */
 struct wt_conn *wt_conn_create(struct spate_conn *conn);
 
+/* Frees all, also what is lent. */
 void wt_conn_destroy(struct wt_conn *wt);
 
-/* A session begins or has ended.  The end resets its streams. */
+/* A session begins: false if there are too many. */
 bool wt_session_begin(struct wt_conn *wt, uint64_t session);
-void wt_session_end(struct wt_conn *wt, uint64_t session);
+
+bool wt_session_is_open(struct wt_conn *wt, uint64_t session);
+
+/* Resets the streams of a session.  Returns false if it has ended before. */
+bool wt_session_end(struct wt_conn *wt, uint64_t session);
 
 /* Bytes of the stream of a session: capsules.  Returns true when one of them closes it. */
 bool wt_session_read(struct wt_conn *wt, uint64_t session, const uint8_t *data, size_t size);
