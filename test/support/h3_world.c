@@ -14,7 +14,9 @@
 #include "tools/spate/http3/conn.h"
 #include "tools/spate/http3/http3.h"
 
-enum { OURS_MAX = 64, STREAMS_MAX = H3_REQUESTS_MAX + H3_UNI_MAX + OURS_MAX, LENT_MAX = 4096 };
+enum { OURS_MAX = 64, STREAMS_MAX = H3_REQUESTS_MAX + H3_UNI_MAX + OURS_MAX };
+
+enum { LENT_MAX = 4096, SLICES_MAX = 8192 };
 
 struct stream {
     uint64_t id;
@@ -56,7 +58,8 @@ static struct world {
     uint64_t ours_count;
     struct lent lent[LENT_MAX]; /* the oldest first */
     size_t lent_count;
-    size_t slice_count; /* not released */
+    uint8_t *slices[SLICES_MAX]; /* their bytes, until they are released */
+    size_t slice_count;
     uint64_t priority_count;
     uint32_t refused_count;
     uint64_t datagram_tags[64]; /* lent */
@@ -278,7 +281,11 @@ void spate_slice_release(struct spate_shard *shard, struct spate_slice *slice)
 {
     (void)shard;
     SB_ASSERT(slice->buffer != NULL && w.slice_count > 0);
-    w.slice_count--;
+    size_t i = 0;
+    while (i < w.slice_count && w.slices[i] != slice->buffer)
+        i++;
+    SB_ASSERT(i < w.slice_count);
+    w.slices[i] = w.slices[--w.slice_count];
     free(slice->buffer);
     slice->buffer = NULL;
 }
@@ -307,7 +314,8 @@ static void fill_slice(struct spate_slice *slice, const uint8_t *data, size_t si
     SB_ASSERT(copy != NULL);
     if (size > 0)
         memcpy(copy, data, size);
-    w.slice_count++;
+    SB_ASSERT(w.slice_count < SLICES_MAX);
+    w.slices[w.slice_count++] = copy;
     *slice = (struct spate_slice){.data = copy, .size = size, .buffer = copy};
 }
 
@@ -515,4 +523,11 @@ struct h3_end h3_end(void)
     SB_ASSERT(TAILQ_EMPTY(&w.http3->starved) && w.http3->memory.count == 0);
     http3_destroy(w.http3);
     return end;
+}
+
+void h3_abandon(void)
+{
+    while (w.slice_count > 0)
+        free(w.slices[--w.slice_count]); /* as the engine does at its end */
+    http3_destroy(w.http3);
 }

@@ -35,6 +35,9 @@ void h3_begin(const struct h3_options *options);
 /* Closes the connection and looks at what is left. */
 struct h3_end h3_end(void);
 
+/* .. or the server ends while the connection lives, and nobody hears of anything. */
+void h3_abandon(void);
+
 /* Bytes of a stream of the client, in slices of up to `cut` bytes.  The stream opens, and with it
  * those before it.  Nothing happens after its end, and after the connection was closed. */
 void h3_data(uint64_t id, const uint8_t *data, size_t size, bool fin, size_t cut);

@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "test/support/h3_world.h"
 #include "tools/spate/http3/varint.h"
@@ -193,6 +194,49 @@ static void the_server_goes_away_more_than_once(void **state)
     end_well();
 }
 
+/* Returns the descriptor that the next file gets. */
+static int next_descriptor(void)
+{
+    int fd = dup(STDIN_FILENO);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    return fd;
+}
+
+/* A second signal ends a server at once: its engine is destroyed, and no event comes. */
+static void a_server_that_ends_at_once_leaves_nothing(void **state)
+{
+    static const struct h3_options options = {.echoes = true};
+    static const char connect[] = "\x01\x40\x5c\0\0"
+                                  "\x27\0:method\x07"
+                                  "CONNECT"
+                                  "\x27\x02:protocol\x0cwebtransport"
+                                  "\x27\0:scheme\x05https"
+                                  "\x27\x03:authority\x09localhost"
+                                  "\x25:path\x05/echo";
+    const int descriptor = next_descriptor();
+    size_t before = 0;
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        h3_begin(&options);
+        h3_data(CONTROL, settings, sizeof(settings), false, ALL);
+        say(0, connect, sizeof(connect) - 1);
+        h3_flush(0);
+        say(4, "\x40\x41\0hello", 8); /* a stream of the session, and a datagram */
+        assert_int_equal(h3_written(4), 5);
+        h3_datagram((const uint8_t *)"\0hi", 3);
+        say(8, request, sizeof(request) - 1);
+        say(12, request, sizeof(request) / 2);
+        h3_flush(0);
+        assert_true(h3_written(8) > 0);
+        h3_abandon();
+        if (i == 20) /* the C library has its caches by then */
+            before = used_bytes();
+    }
+    assert_in_range(used_bytes(), 0, before + 180 * 8);
+    assert_int_equal(next_descriptor(), descriptor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_priority_is_set_for_its_request_alone),
         cmocka_unit_test(a_priority_may_come_first),
         cmocka_unit_test(the_server_goes_away_more_than_once),
+        cmocka_unit_test(a_server_that_ends_at_once_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,6 +115,8 @@ static void conn_destroy(struct http3_conn *c)
     if (c->is_unsent)
         TAILQ_REMOVE(&c->http3->unsent, c, unsent_link);
     LIST_REMOVE(c, link);
+    while (!LIST_EMPTY(&c->streams))
+        stream_destroy(LIST_FIRST(&c->streams)); /* of a connection that has not ended */
     wt_conn_destroy(c->wt);
     nghttp3_conn_del(c->h3);
     body_share_end(&c->share);
