@@ -305,7 +305,7 @@ static struct spate_event event_of(enum spate_event_kind kind, const struct stre
 static void hear(enum spate_event_kind kind, const struct stream *stream)
 {
     struct spate_event event = event_of(kind, stream);
-    http3_event(w.http3, &event);
+    http3_event(&event);
 }
 
 static void fill_slice(struct spate_slice *slice, const uint8_t *data, size_t size)
@@ -336,7 +336,7 @@ static void give_back(const struct stream *stream, bool is_acked)
         event.u.sent.tag = lent.tag;
         event.u.sent.size = lent.size;
         event.u.sent.is_acked = is_acked;
-        http3_event(w.http3, &event);
+        http3_event(&event);
     }
 }
 
@@ -387,7 +387,7 @@ void h3_data(uint64_t id, const uint8_t *data, size_t size, bool fin, size_t cut
         at += part;
         event.u.data.fin = fin && at == size;
         stream->in_ended = event.u.data.fin;
-        http3_event(w.http3, &event);
+        http3_event(&event);
         if (event.u.data.fin)
             break;
     }
@@ -402,7 +402,7 @@ void h3_reset(uint64_t id)
     stream->in_ended = true;
     struct spate_event event = event_of(SPATE_EVENT_STREAM_RESET, stream);
     event.u.error = NGHTTP3_H3_REQUEST_CANCELLED;
-    http3_event(w.http3, &event);
+    http3_event(&event);
     settle();
 }
 
@@ -436,7 +436,7 @@ static void return_datagrams(void)
         struct spate_event event = event_of(SPATE_EVENT_DATAGRAMS_SENT, NULL);
         event.u.datagrams_sent.results = &result;
         event.u.datagrams_sent.count = 1;
-        http3_event(w.http3, &event);
+        http3_event(&event);
     }
 }
 
@@ -453,7 +453,7 @@ void h3_datagram(const uint8_t *data, size_t size)
         return; /* nobody has allowed it */
     struct spate_event event = event_of(SPATE_EVENT_DATAGRAM, NULL);
     fill_slice(&event.u.datagram.slice, data, size);
-    http3_event(w.http3, &event);
+    http3_event(&event);
 }
 
 void h3_flush(uint32_t refused_count)

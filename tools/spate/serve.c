@@ -337,7 +337,7 @@ static void handle_event(struct server *server, struct spate_event *event)
     else if (begins(event) && speaks(event, HTTP3_ALPN))
         http3_begin(server->http3, event->conn);
     else if (event->conn_user != NULL && speaks(event, HTTP3_ALPN))
-        http3_event(server->http3, event);
+        http3_event(event);
     else if (event->kind == SPATE_EVENT_DATAGRAM || event->conn == NULL)
         drop_event(server, event); /* nobody else asked for messages */
     else if (event->conn_user != NULL && files_speaks(spate_conn_alpn(event->conn)))

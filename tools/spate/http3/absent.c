@@ -20,9 +20,9 @@ void http3_begin(struct http3 *http3, struct spate_conn *conn)
     (void)http3, (void)conn;
 }
 
-void http3_event(struct http3 *http3, struct spate_event *event)
+void http3_event(struct spate_event *event)
 {
-    (void)http3, (void)event;
+    (void)event;
 }
 
 uint64_t http3_flush(struct http3 *http3)

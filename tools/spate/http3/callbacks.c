@@ -33,12 +33,6 @@ static int on_header(nghttp3_conn *h3, int64_t id, int32_t token, nghttp3_rcbuf 
     return 0;
 }
 
-static int on_end_headers(nghttp3_conn *h3, int64_t id, int fin, void *conn_user, void *stream_user)
-{
-    (void)h3, (void)id, (void)fin, (void)conn_user;
-    return http3_stream_answer(stream_user);
-}
-
 static int on_acked(nghttp3_conn *h3, int64_t id, uint64_t size, void *conn_user, void *stream_user)
 {
     (void)h3, (void)id, (void)conn_user;
@@ -179,11 +173,13 @@ void http3_conn_prioritize(struct http3_conn *c, uint64_t stream_id)
         (void)spate_stream_set_priority(c->conn, stream_id, priority.urgency, priority.inc != 0);
 }
 
-int http3_stream_answer(struct http3_stream *stream)
+static int on_end_headers(nghttp3_conn *h3, int64_t id, int fin, void *conn_user, void *stream_user)
 {
     static const nghttp3_data_reader reader = {.read_data = on_read_data};
-    struct http3_conn *c = stream->conn;
+    struct http3_conn *c = conn_user;
+    struct http3_stream *stream = stream_user;
     struct answer answer;
+    (void)fin;
     if (is_session_request(stream))
         return begin_session(stream);
     answer_request(&c->http3->options, &stream->request, &stream->body, &answer);
@@ -193,8 +189,8 @@ int http3_stream_answer(struct http3_stream *stream)
         stream->path = strdup(answer.path);
     http3_conn_prioritize(c, stream->id);
     http3_conn_touch(c);
-    return nghttp3_conn_submit_response(c->h3, (int64_t)stream->id, answer.fields,
-                                        answer.field_count, answer.has_body ? &reader : NULL);
+    return nghttp3_conn_submit_response(h3, id, answer.fields, answer.field_count,
+                                        answer.has_body ? &reader : NULL);
 }
 
 int http3_conn_create_h3(struct http3_conn *c)

@@ -402,9 +402,8 @@ static bool is_for_wt(struct http3_conn *c, struct spate_event *event)
     return is_ours || event->kind != SPATE_EVENT_STREAM_CLOSED; /* that is for both */
 }
 
-void http3_event(struct http3 *http3, struct spate_event *event)
+void http3_event(struct spate_event *event)
 {
-    (void)http3;
     struct http3_conn *c = event->conn_user;
     if (is_for_wt(c, event))
         return;

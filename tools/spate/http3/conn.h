@@ -91,9 +91,6 @@ bool http3_stream_read(struct http3_conn *c, struct http3_stream *stream,
 /* Sends nothing more, and says so. */
 void http3_stream_reset(struct http3_stream *stream, uint64_t error);
 
-/* Answers a request whose fields are complete. */
-int http3_stream_answer(struct http3_stream *stream);
-
 /* Sends what is queued for a request's stream in the order that the client wants.  Does nothing if
  * there is no such stream yet, or any more.  [RFC9218] */
 void http3_conn_prioritize(struct http3_conn *c, uint64_t stream_id);

@@ -37,7 +37,7 @@ void http3_destroy(struct http3 *http3);
 void http3_begin(struct http3 *http3, struct spate_conn *conn);
 
 /* Handles an event of a connection that http3_begin() has got.  Releases its slices. */
-void http3_event(struct http3 *http3, struct spate_event *event);
+void http3_event(struct spate_event *event);
 
 /* Sends what the events have left to be sent.  Call it once after each batch of them, before the
  * next turn.  Returns how long that turn may wait: 0, some time, or SPATE_FOREVER. */
