@@ -62,7 +62,7 @@ def nginx(bench, file):
     if not has('nginx', 'curl'):
         return []
     port, top = free_port(), bench.top
-    subprocess.run([bench.spate, 'cert', '--out-cert', top / 'cert.pem', '--out-key',
+    subprocess.run([bench.spate, 'cert', '--cert-out', top / 'cert.pem', '--key-out',
                     top / 'key.pem'], check=True, stdout=subprocess.DEVNULL)
     config = top / 'nginx.conf'
     paths = '\n'.join(f'{kind}_temp_path {top}/nginx-{kind};'

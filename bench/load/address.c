@@ -44,12 +44,12 @@ static bool parse(const char *text, const char *option, uint16_t port_min,
     uint64_t number = 0;
     if (!split(text, host, &port))
         return failure_set(failure,
-                           "%s wants ADDR:PORT, such as 127.0.0.1:4433 or [::1]:4433, not '%s'",
+                           "%s must be ADDR:PORT, such as 127.0.0.1:4433 or [::1]:4433, not '%s'",
                            option, text);
     if (strspn(port, "0123456789") != strlen(port) || !number_parse_size(port, &number) ||
         number < port_min || number > 65535)
-        return failure_set(failure, "%s wants a port from %d to 65535, not '%s'", option, port_min,
-                           port);
+        return failure_set(failure, "%s must be a port from %d to 65535, not '%s'", option,
+                           port_min, port);
     *ret_port = port;
     return true;
 }

@@ -89,7 +89,7 @@ static bool read_reset_key(const char *path, uint8_t ret[SPATE_KEY_SIZE], struct
     (void)fclose(file);
     if (size != SPATE_KEY_SIZE)
         return failure_set(failure,
-                           "--reset-key %s wants %d bytes: head -c %d /dev/urandom makes some",
+                           "--reset-key %s must be %d bytes: head -c %d /dev/urandom makes some",
                            path, SPATE_KEY_SIZE, SPATE_KEY_SIZE);
     memcpy(ret, bytes, SPATE_KEY_SIZE);
     return true;

@@ -276,7 +276,7 @@ static void *field_of(struct options *o, const struct option_spec *spec)
 static bool fail_range(const struct option_spec *spec, const char *what, const char *value,
                        struct failure *failure)
 {
-    return failure_set(failure, "--%s wants %s from %.12g to %.12g, not '%s'", spec->name, what,
+    return failure_set(failure, "--%s must be %s from %.12g to %.12g, not '%s'", spec->name, what,
                        spec->min, spec->max, value);
 }
 
@@ -294,7 +294,7 @@ static bool parse_number(const struct option_spec *spec, const char *value, stru
         number_format_size(min, sizeof(min), (uint64_t)spec->min);
         number_format_size(max, sizeof(max), (uint64_t)spec->max);
         return is_size ? failure_set(failure,
-                                     "--%s wants a size from %s to %s, such as 1500 or 10M, "
+                                     "--%s must be a size from %s to %s, such as 1500 or 10M, "
                                      "not '%s'",
                                      spec->name, min, max, value)
                        : fail_range(spec, "a number", value, failure);
@@ -332,7 +332,7 @@ static bool parse_choice(const struct option_spec *spec, const char *value, stru
         size_t used = strlen(names);
         (void)snprintf(names + used, sizeof(names) - used, "%s%s", joint, spec->choices[i]);
     }
-    return failure_set(failure, "--%s wants %s, not '%s'", spec->name, names, value);
+    return failure_set(failure, "--%s must be %s, not '%s'", spec->name, names, value);
 }
 
 static bool parse_cpu(const struct option_spec *spec, const char *value, struct options *o,
@@ -341,8 +341,8 @@ static bool parse_cpu(const struct option_spec *spec, const char *value, struct 
     uint64_t number = 0;
     bool is_any = strcmp(value, "any") == 0;
     if (!is_any && (!number_parse_size(value, &number) || (double)number > spec->max))
-        return failure_set(failure, "--%s wants the number of a CPU or 'any', not '%s'", spec->name,
-                           value);
+        return failure_set(failure, "--%s must be the number of a CPU or 'any', not '%s'",
+                           spec->name, value);
     *(int *)field_of(o, spec) = is_any ? CPU_ANY : (int)number;
     return true;
 }
@@ -357,7 +357,7 @@ static bool parse_cipher(const char *value, struct options *o, struct failure *f
         }
     }
     return failure_set(
-        failure, "--cipher wants aes-128-gcm, aes-256-gcm or chacha20-poly1305, not '%s'", value);
+        failure, "--cipher must be aes-128-gcm, aes-256-gcm or chacha20-poly1305, not '%s'", value);
 }
 
 static bool parse_value(const struct option_spec *spec, const char *value, struct options *o,
@@ -383,7 +383,7 @@ static bool parse_value(const struct option_spec *spec, const char *value, struc
         break;
     }
     if (value[0] == 0)
-        return failure_set(failure, "--%s wants %s, not nothing", spec->name, spec->argument);
+        return failure_set(failure, "--%s must be %s, not nothing", spec->name, spec->argument);
     *(const char **)field_of(o, spec) = value;
     return true;
 }

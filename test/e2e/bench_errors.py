@@ -28,7 +28,7 @@ class CommandLine(support.BenchTest):
         for words, part in (
                 ([], 'the scenario is missing'),
                 (['bulk', '--strems', '3'], 'did you mean --streams?'),
-                (['bulk', '--streams', 'x'], "--streams wants a number from 1 to 10000, not 'x'"),
+                (['bulk', '--streams', 'x'], "--streams must be a number from 1 to 10000, not 'x'"),
                 (['rr', '--cipher', 'des'], "not 'des'"),
                 (['serve'], 'serve wants --listen'),
                 (['bulk', '--runs', '3'], '--runs needs --vs-limit'),
@@ -37,7 +37,7 @@ class CommandLine(support.BenchTest):
                 (['bulk', '--json'], 'a value is missing after --json: FILE'),
                 (['bulk', '--s', '1'], 'unknown option --s; see spate-bench --help'),
                 (['serve', '--listen', '127.0.0.1:99999'], 'a port from 0 to 65535'),
-                (['serve', '--listen', 'x'], '--listen wants ADDR:PORT')):
+                (['serve', '--listen', 'x'], '--listen must be ADDR:PORT')):
             self.assert_fails(words, part, code=2)
 
     def test_help_fits_a_terminal_and_names_each_scenario_once(self):

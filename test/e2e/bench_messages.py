@@ -126,7 +126,7 @@ class Messages(support.BenchTest):
                 (['messages', '--size', '31'], '--size is at least 32 for messages'),
                 (['datagram', '--size', '65001'], '--size is at most 65000 for datagram'),
                 (['rr', '--ordered'], '--ordered is for messages, not for rr'),
-                (['messages', '--pattern', 'x'], "--pattern wants request or publish, not 'x'"),
+                (['messages', '--pattern', 'x'], "--pattern must be request or publish, not 'x'"),
                 (['messages', '--rate', '5'], '--rate is for rr, datagram, mixed and idle')):
             self.assert_fails(words, text, code=2)
 

@@ -20,7 +20,7 @@ class ExampleMessage(unittest.TestCase):
     def test_requests_come_back(self):
         with tempfile.TemporaryDirectory(prefix='spate-example-') as folder:
             cert, key = f'{folder}/cert.pem', f'{folder}/key.pem'
-            subprocess.run([SPATE, 'cert', '--out-cert', cert, '--out-key', key], check=True,
+            subprocess.run([SPATE, 'cert', '--cert-out', cert, '--key-out', key], check=True,
                            timeout=HANG_S, stdout=subprocess.DEVNULL)
             server = subprocess.Popen([SERVER, cert, key, '0'], text=True, stdout=subprocess.PIPE)
             try:

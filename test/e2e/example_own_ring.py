@@ -26,7 +26,7 @@ class OwnRing(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix='spate-example-')
         self.addCleanup(folder.cleanup)
         self.cert, key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', key], check=True,
+        subprocess.run([SPATE, 'cert', '--cert-out', self.cert, '--key-out', key], check=True,
                        timeout=HANG_S, stdout=subprocess.DEVNULL)
         self.server = subprocess.Popen([EXAMPLE, self.cert, key, '0'], text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)

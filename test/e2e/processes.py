@@ -27,7 +27,7 @@ class Processes(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix='spate-test-')
         self.addCleanup(folder.cleanup)
         self.cert, self.key = f'{folder.name}/cert.pem', f'{folder.name}/key.pem'
-        subprocess.run([spate, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
+        subprocess.run([spate, 'cert', '--cert-out', self.cert, '--key-out', self.key], check=True,
                        timeout=timeout, stdout=subprocess.DEVNULL)
         return pathlib.Path(folder.name)
 

@@ -84,7 +84,7 @@ class Cert(unittest.TestCase):
 
     def test_each_type_is_made_and_only_we_can_read_the_key(self):
         for key_type in ('p256', 'ed25519', 'rsa'):
-            done = run('cert', '--out-cert', self.cert, '--out-key', self.key, '--name',
+            done = run('cert', '--cert-out', self.cert, '--key-out', self.key, '--name',
                        'example.org', '--name', '192.0.2.1', '--days', '3', '--type', key_type)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, '', ''))
             self.assertIn('BEGIN CERTIFICATE', pathlib.Path(self.cert).read_text())
@@ -94,8 +94,13 @@ class Cert(unittest.TestCase):
     def test_a_key_file_that_others_could_read_is_closed_to_them(self):
         pathlib.Path(self.key).write_text('old')
         os.chmod(self.key, 0o644)
-        self.assertEqual(run('cert', '--out-cert', self.cert, '--out-key', self.key).returncode, 0)
+        self.assertEqual(run('cert', '--cert-out', self.cert, '--key-out', self.key).returncode, 0)
         self.assertEqual(stat.S_IMODE(os.stat(self.key).st_mode), 0o600)
+
+    def test_the_options_have_their_names_of_before_too(self):
+        done = run('cert', '--out-cert', self.cert, '--out-key', self.key)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, '', ''))
+        self.assertIn('PRIVATE KEY', pathlib.Path(self.key).read_text())
 
 
 class Mistakes(unittest.TestCase):
@@ -107,29 +112,36 @@ class Mistakes(unittest.TestCase):
         self.assertIn(text, done.stderr)
 
     def test_wrong_command_lines(self):
-        out = ('--out-cert', '/dev/null', '--out-key', '/dev/null')
+        out = ('--cert-out', '/dev/null', '--key-out', '/dev/null')
         for text, *args in (
                 ('a command is missing',),
                 ('unknown command frobnicate', 'frobnicate'),
                 ('takes no arguments but --json, got --verbose', 'caps', '--verbose'),
                 ('takes no arguments but --json, got --json', 'caps', '--json', '--json'),
-                ('--out-cert is missing', 'cert'),
-                ('--out-key is missing', 'cert', '--out-cert', '/dev/null'),
+                ('--cert-out is missing', 'cert'),
+                ('--key-out is missing', 'cert', '--cert-out', '/dev/null'),
                 ('unknown option --frob', 'cert', *out, '--frob'),
                 ('unknown option -x', 'cert', *out, '-x'),
                 ('unexpected argument here', 'cert', *out, 'here'),
                 ('unknown option -a (', 'serve', '--retry', '-ab', 'word'),
                 ('ambiguous option --list (', 'serve', '--list'),
                 ('this option takes no value: --retry=1 (', 'serve', '--retry=1'),
+                *(('this option takes no value: --help=1 (', *words, '--help=1') for words in (
+                    ['cert'], ['serve'], ['get'], ['cp', '-r'], ['sync'], ['stat'],
+                    ['hist', 'show'], ['relay'], ['swarm', 'make'])),
+                ('--interval must be 100 to 60000, not 1 (', 'stat', '--interval', '1'),
+                ('--memory must be 1Mi to 16Gi, not 1 (', 'swarm', 'seed', '--memory', '1'),
+                ('--memory must be 1Mi to 1024Gi, not 1 (', 'cp', '--memory', '1'),
+                ('--report must be 1 to 86400, not 0 (', 'relay', '--report', '0'),
                 ("--days must be 1 to 36500, not '' (", 'cert', *out, '--days', ''),
-                ('--out-cert and --out-key must be two files', 'cert', '--out-cert', 'a.pem',
-                 '--out-key', 'a.pem'),
+                ('--cert-out and --key-out must be two files', 'cert', '--cert-out', 'a.pem',
+                 '--key-out', 'a.pem'),
                 ('--listen foo: is not ADDR:PORT', 'serve', '--listen', 'foo'),
                 ('--listen foo: is not ADDR:PORT', 'relay', '--listen', 'foo'),
                 ('--upstream foo: is not ADDR:PORT', 'relay', '--upstream', 'foo'),
                 ('--udp a: is not ADDR:PORT', 'relay', '--udp', 'a=b'),
                 ('--listen foo: is not ADDR:PORT', 'swarm', 'seed', '--listen', 'foo'),
-                ('--peer takes HOST:PORT, not [::1]:0 (', 'swarm', 'seed', '--peer', '[::1]:0'),
+                ('--peer must be HOST:PORT, not [::1]:0 (', 'swarm', 'seed', '--peer', '[::1]:0'),
                 ('--listen foo: is not ADDR:PORT', 'stat', '--listen', 'foo'),
                 ('one side must be HOST:PATH, and this is not: a (', 'cp', 'a', 'b'),
                 ('a value is missing after --days', 'cert', *out, '--days'),
@@ -144,8 +156,8 @@ class Mistakes(unittest.TestCase):
             self.expect(2, text, *args)
 
     def test_what_cannot_be_written_is_named(self):
-        self.expect(1, '/no/such/folder/key: No such file or directory', 'cert', '--out-cert',
-                    '/dev/null', '--out-key', '/no/such/folder/key')
+        self.expect(1, '/no/such/folder/key: No such file or directory', 'cert', '--cert-out',
+                    '/dev/null', '--key-out', '/no/such/folder/key')
 
     def test_two_names_of_one_new_file_are_no_two_files(self):
         """Neither file is there when the command line is read."""
@@ -153,8 +165,8 @@ class Mistakes(unittest.TestCase):
             os.symlink('to', f'{folder}/link')
             os.symlink('to too', f'{folder}/link too')
             for cert, key in (('a', './a'), ('link', 'to'), ('to too', 'link too')):
-                self.expect(2, '--out-cert and --out-key must be two files', 'cert', '--out-cert',
-                            f'{folder}/{cert}', '--out-key', f'{folder}/{key}')
+                self.expect(2, '--cert-out and --key-out must be two files', 'cert', '--cert-out',
+                            f'{folder}/{cert}', '--key-out', f'{folder}/{key}')
                 self.assertIn('PRIVATE KEY', pathlib.Path(folder, key).read_text())
 
     def test_an_ipv6_address_has_brackets(self):
@@ -164,8 +176,8 @@ class Mistakes(unittest.TestCase):
                         '[::1]:x', folder)
 
     def test_a_bad_name_is_named(self):
-        self.expect(1, "'a b' is neither a DNS name nor an IP address", 'cert', '--out-cert',
-                    '/dev/null', '--out-key', '/dev/null', '--name', 'a b')
+        self.expect(1, "'a b' is neither a DNS name nor an IP address", 'cert', '--cert-out',
+                    '/dev/null', '--key-out', '/dev/null', '--name', 'a b')
 
 
 class Rest(unittest.TestCase):

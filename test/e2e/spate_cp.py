@@ -439,7 +439,7 @@ class Trust(Case):
         wrong = self.fetch(port, *tickets, '--fingerprint', 'sha256:' + '0' * 64)
         self.assertEqual(wrong.returncode, 1)
         self.assertIn('has another fingerprint', wrong.stderr)
-        other = self.run_spate('cert', '--out-cert', self.top / 'c', '--out-key', self.top / 'k')
+        other = self.run_spate('cert', '--cert-out', self.top / 'c', '--key-out', self.top / 'k')
         self.assertEqual(other.returncode, 0)
         self.assertEqual(self.fetch(port, *tickets, '--ca', self.top / 'c').returncode, 1)
         self.assertTrue(json.loads(self.fetch(port, *tickets).stdout)['resumed'])

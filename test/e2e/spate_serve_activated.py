@@ -30,7 +30,7 @@ class Activated(Case):
     def setUp(self):
         super().setUp()
         self.cert, self.key = self.top / 'cert.pem', self.top / 'key.pem'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
+        subprocess.run([SPATE, 'cert', '--cert-out', self.cert, '--key-out', self.key], check=True,
                        timeout=HANG_S, stdout=subprocess.DEVNULL)
         self.make('small', b'small')
         self.serve_words = [str(word) for word in (SPATE, 'serve', '--root', self.root, '--cert',

@@ -38,7 +38,7 @@ class HandOver(Case):
         super().setUp()
         self.path = self.top / 'next'
         self.cert, self.key = self.top / 'cert.pem', self.top / 'key.pem'
-        subprocess.run([SPATE, 'cert', '--out-cert', self.cert, '--out-key', self.key], check=True,
+        subprocess.run([SPATE, 'cert', '--cert-out', self.cert, '--key-out', self.key], check=True,
                        timeout=HANG_S, stdout=subprocess.DEVNULL)
         (self.root / 'small').write_bytes(b'small')
         (self.root / 'big').write_bytes(os.urandom(1 << 20) * (BIG >> 20))

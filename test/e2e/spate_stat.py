@@ -38,7 +38,7 @@ class Server(Killed):
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.cert, self.key = self.folder / 'cert.pem', self.folder / 'key.pem'
-        run('cert', '--out-cert', self.cert, '--out-key', self.key)
+        run('cert', '--cert-out', self.cert, '--key-out', self.key)
         (self.folder / 'root').mkdir()
         (self.folder / 'root/file').write_bytes(bytes(SIZE))
         self.process = subprocess.Popen(

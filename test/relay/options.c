@@ -46,7 +46,7 @@ static int set_link(const char *text, struct line_config *a, struct line_config 
 static int set_mtu(const char *text, uint32_t *ret)
 {
     uint64_t number = 0;
-    int status = program_number(NAME, "--mtu wants a number, not", text, &number);
+    int status = program_number(NAME, "--mtu must be a number, not", text, &number);
     if (status != 0)
         return status;
     if (number < MTU_MIN || number > MTU_MAX)
@@ -59,7 +59,7 @@ static int set_join(struct ip_options *o, const char *text)
 {
     uint64_t join_ns;
     if (!link_parse_time(text, &join_ns))
-        return fail("--join wants a time, not", text);
+        return fail("--join must be a time, not", text);
     o->lines[SIDE_LEFT].join_ns = o->lines[SIDE_RIGHT].join_ns = join_ns;
     return 0;
 }
@@ -94,9 +94,9 @@ static int take(void *context, int option, const char *value)
         o->has_offloads = false;
         return strcmp(value, "off") == 0 ? 0 : fail("--gso takes off only, not", value);
     case 'M':
-        return program_number(NAME, "--memory wants bytes, not", value, &o->memory_bytes);
+        return program_number(NAME, "--memory must be bytes, not", value, &o->memory_bytes);
     default: /* 's' */
-        return program_number(NAME, "--seed wants a number, not", value, &o->seed);
+        return program_number(NAME, "--seed must be a number, not", value, &o->seed);
     }
 }
 

@@ -17,20 +17,20 @@
 enum { NAMES_MAX = 64, DAYS_MAX = 36500 };
 
 static const char usage_text[] =
-    "usage: spate cert --out-cert FILE --out-key FILE [OPTIONS]\n"
+    "usage: spate cert --cert-out FILE --key-out FILE [OPTIONS]\n"
     "\n"
     "Makes a self-signed certificate and its key.\n"
     "\n"
-    "  --out-cert FILE   where to write the certificate, PEM (required)\n"
-    "  --out-key FILE    where to write its key, PEM (required)\n"
+    "  --cert-out FILE   where to write the certificate, PEM (required)\n"
+    "  --key-out FILE    where to write its key, PEM (required)\n"
     "  --name NAME       a DNS name or IP address it is for; may be repeated\n"
     "                    (default: localhost, 127.0.0.1 and ::1)\n"
     "  --days N          valid from now on, 1 to 36500 (default: 30)\n"
     "  --type TYPE       p256, ed25519 or rsa (default: p256)\n";
 
 struct cert_options {
-    const char *out_cert;
-    const char *out_key;
+    const char *cert_out;
+    const char *key_out;
     const char *names[NAMES_MAX];
     struct spate_self_signed_options self_signed;
 };
@@ -51,26 +51,17 @@ static bool parse_type(const char *text, enum spate_key_type *ret)
     return false;
 }
 
-static bool parse_days(const char *text, uint32_t *ret)
-{
-    char *end;
-    errno = 0;
-    unsigned long days = strtoul(text, &end, 10);
-    if (errno != 0 || text[0] < '0' || text[0] > '9' || *end != '\0' || days < 1 || days > DAYS_MAX)
-        return false;
-    *ret = (uint32_t)days;
-    return true;
-}
-
 static int take(void *context, int option, const char *value)
 {
     struct cert_options *o = context;
+    uint64_t number = 0;
+    int status;
     switch (option) {
     case 'c':
-        o->out_cert = value;
+        o->cert_out = value;
         return 0;
     case 'k':
-        o->out_key = value;
+        o->key_out = value;
         return 0;
     case 'n':
         if (o->self_signed.name_count == NAMES_MAX)
@@ -78,9 +69,9 @@ static int take(void *context, int option, const char *value)
         o->names[o->self_signed.name_count++] = value;
         return 0;
     case 'd':
-        if (!parse_days(value, &o->self_signed.days))
-            return message_usage("cert", "--days must be 1 to 36500, not", value);
-        return 0;
+        status = options_take_number("cert", "--days", value, 1, DAYS_MAX, &number);
+        o->self_signed.days = (uint32_t)number;
+        return status;
     default: /* 't' */
         if (!parse_type(value, &o->self_signed.key_type))
             return message_usage("cert", "--type must be p256, ed25519 or rsa, not", value);
@@ -99,32 +90,30 @@ static bool is_same_file(const char *a, const char *b)
 
 static int refuse_one_file(const struct cert_options *options)
 {
-    return message_usage("cert", "--out-cert and --out-key must be two files, not",
-                         options->out_cert);
+    return message_usage("cert", "--cert-out and --key-out must be two files, not",
+                         options->cert_out);
 }
 
 /* Returns true, or false and the exit status, after one line on stderr or the help text. */
 static bool parse_cert(int argc, char **argv, struct cert_options *ret, int *ret_status)
 {
     static const struct option options[] = {
-        {"out-cert", required_argument, NULL, 'c'},
-        {"out-key", required_argument, NULL, 'k'},
-        {"name", required_argument, NULL, 'n'},
-        {"days", required_argument, NULL, 'd'},
-        {"type", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"cert-out", required_argument, NULL, 'c'}, {"key-out", required_argument, NULL, 'k'},
+        {"out-cert", required_argument, NULL, 'c'}, /* as they were called before */
+        {"out-key", required_argument, NULL, 'k'},  {"name", required_argument, NULL, 'n'},
+        {"days", required_argument, NULL, 'd'},     {"type", required_argument, NULL, 't'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
     };
     const struct options_spec spec = {"cert", usage_text, ":", options, take, ret};
     if (!options_parse(&spec, argc, argv, ret_status))
         return false;
     if (optind < argc)
         *ret_status = message_usage("cert", "unexpected argument", argv[optind]);
-    else if (ret->out_cert == NULL)
-        *ret_status = message_usage("cert", "--out-cert is missing", NULL);
-    else if (ret->out_key == NULL)
-        *ret_status = message_usage("cert", "--out-key is missing", NULL);
-    else if (is_same_file(ret->out_cert, ret->out_key))
+    else if (ret->cert_out == NULL)
+        *ret_status = message_usage("cert", "--cert-out is missing", NULL);
+    else if (ret->key_out == NULL)
+        *ret_status = message_usage("cert", "--key-out is missing", NULL);
+    else if (is_same_file(ret->cert_out, ret->key_out))
         *ret_status = refuse_one_file(ret);
     ret->self_signed.names = ret->names;
     return *ret_status == 0;
@@ -155,11 +144,11 @@ static bool write_file(const char *path, const char *text, mode_t mode)
 /* Names of one file that was not there tell it only now: the key stays then. */
 static int write_both(const struct cert_options *options, const char *cert_pem, const char *key_pem)
 {
-    if (!write_file(options->out_key, key_pem, 0600))
+    if (!write_file(options->key_out, key_pem, 0600))
         return EXIT_FAILURE;
-    if (is_same_file(options->out_cert, options->out_key))
+    if (is_same_file(options->cert_out, options->key_out))
         return refuse_one_file(options);
-    return write_file(options->out_cert, cert_pem, 0644) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return write_file(options->cert_out, cert_pem, 0644) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int cert_run(int argc, char **argv)

@@ -6,7 +6,6 @@
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
-#include "tools/spate/number.h"
 #include "tools/spate/options.h"
 
 enum { PARALLEL_DEFAULT = 100, PARALLEL_MAX = 1000, TIMEOUT_S_DEFAULT = 30 };
@@ -77,20 +76,21 @@ static const struct option long_options[] = {
 /* Returns 0, or the exit status after one line on stderr. */
 static int take_number(struct get_options *o, int option, const char *value)
 {
-    uint64_t number;
-    if (option == 'p') {
-        if (!number_parse(value, 1, PARALLEL_MAX, &number))
-            return message_usage("get", "--parallel must be 1 to 1000, not", value);
+    uint64_t number = 0;
+    int status;
+    switch (option) {
+    case 'p':
+        status = options_take_number("get", "--parallel", value, 1, PARALLEL_MAX, &number);
         o->parallel = (uint32_t)number;
-    } else if (option == 'w') {
-        if (!number_parse(value, WINDOW_MIN, WINDOW_MAX, &o->window_bytes))
-            return message_usage("get", "--window must be 1Ki to 1Gi, not", value);
-    } else {
-        if (!number_parse(value, 1, TIMEOUT_MAX, &number))
-            return message_usage("get", "--timeout must be 1 to 86400 seconds, not", value);
+        return status;
+    case 'w':
+        return options_take_number("get", "--window", value, WINDOW_MIN, WINDOW_MAX,
+                                   &o->window_bytes);
+    default:
+        status = options_take_number("get", "--timeout", value, 1, TIMEOUT_MAX, &number);
         o->timeout_ns = number * NS_PER_S;
+        return status;
     }
-    return 0;
 }
 
 static int take(void *context, int option, const char *value)

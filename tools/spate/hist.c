@@ -293,7 +293,7 @@ static int take(void *context, int option, const char *value)
         return 0;
     default:
         if (strcmp(value, "ns") != 0 && strcmp(value, "1") != 0)
-            return message_usage("hist", "--unit takes ns or 1, not", value);
+            return message_usage("hist", "--unit must be ns or 1, not", value);
         options->divisor = value[0] == 'n' ? 1e3 : 1;
         return 0;
     }

@@ -3,6 +3,7 @@
 
 /* The loop over the options of a command, and options that several commands have. */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,12 +32,14 @@ static int refuse(const struct options_spec *spec, const char *word)
 
 bool options_parse(const struct options_spec *spec, int argc, char **argv, int *ret_status)
 {
+    char letters[16];
     int option;
+    (void)snprintf(letters, sizeof(letters), "%sh", spec->short_options);
     *ret_status = 0;
     opterr = 0;
     while (*ret_status == 0 &&
-           (option = getopt_long(argc, argv, spec->short_options, spec->longs, NULL)) != -1) {
-        if (option == 'h' || (option == '?' && optopt == 'h')) {
+           (option = getopt_long(argc, argv, letters, spec->longs, NULL)) != -1) {
+        if (option == 'h') {
             fputs(spec->usage, stdout);
             return false;
         }
@@ -76,11 +79,37 @@ int options_take_address(const char *command, const char *option, const char *va
     return EXIT_USAGE;
 }
 
+/* Writes a number as one would give it: 1048576 is 1Mi. */
+static void write_number(uint64_t number, char ret[32])
+{
+    static const char *const units[] = {"", "Ki", "Mi", "Gi"};
+    size_t unit = 0;
+    while (unit < 3 && number > 0 && number % 1024 == 0) {
+        number /= 1024;
+        unit++;
+    }
+    (void)snprintf(ret, 32, "%" PRIu64 "%s", number, units[unit]);
+}
+
+int options_take_number(const char *command, const char *option, const char *value, uint64_t min,
+                        uint64_t max, uint64_t *ret)
+{
+    char what[128];
+    char from[32];
+    char to[32];
+    if (number_parse(value, min, max, ret))
+        return 0;
+    write_number(min, from);
+    write_number(max, to);
+    (void)snprintf(what, sizeof(what), "%s must be %s to %s, not", option, from, to);
+    return message_usage(command, what, value);
+}
+
 int options_take_versions(const char *command, const char *value, enum spate_versions *ret)
 {
     if (number_parse_versions(value, ret))
         return 0;
-    return message_usage(command, "--quic takes both, prefer-2, begin-2, only-1 or only-2, not",
+    return message_usage(command, "--quic must be both, prefer-2, begin-2, only-1 or only-2, not",
                          value);
 }
 
@@ -89,5 +118,5 @@ int options_take_ciphers(const char *command, const char *value, uint32_t *ret)
     if (number_parse_ciphers(value, ret))
         return 0;
     return message_usage(
-        command, "--cipher takes aes-128-gcm, aes-256-gcm and chacha20-poly1305, not", value);
+        command, "--cipher must be of aes-128-gcm, aes-256-gcm and chacha20-poly1305, not", value);
 }

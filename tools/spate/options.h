@@ -13,9 +13,9 @@
 
 /* The options of one command. */
 struct options_spec {
-    const char *command;       /* its name, for messages */
-    const char *usage;         /* the help text */
-    const char *short_options; /* as getopt takes them; begins with ':'.  -h is --help everywhere */
+    const char *command;        /* its name, for messages */
+    const char *usage;          /* the help text */
+    const char *short_options;  /* as getopt takes them; begins with ':'.  'h' comes by itself */
     const struct option *longs; /* "help" has 'h'; ends with zeros */
     int (*take)(void *context, int option, const char *value);
     void *context;
@@ -41,6 +41,11 @@ bool options_take_simple(const struct option_simple *simple, size_t count, int o
  * on stderr. */
 int options_take_address(const char *command, const char *option, const char *value,
                          struct net_address *ret);
+
+/* Reads the value of an option that is a whole number of min to max, as number_parse() does.
+ * Returns 0, or the exit status after one line on stderr. */
+int options_take_number(const char *command, const char *option, const char *value, uint64_t min,
+                        uint64_t max, uint64_t *ret);
 
 /* Read the values of --quic and --cipher.  Return 0, or the exit status after one line on stderr.
  */

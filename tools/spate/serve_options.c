@@ -7,7 +7,6 @@
 #include "tools/spate/files/wire.h"
 #include "tools/spate/http3/http3.h"
 #include "tools/spate/message.h"
-#include "tools/spate/number.h"
 #include "tools/spate/options.h"
 
 enum {
@@ -190,7 +189,8 @@ static int take_more(struct serve_options *o, int option, const char *value)
 static int take(void *context, int option, const char *value)
 {
     struct serve_options *o = context;
-    uint64_t number;
+    uint64_t number = 0;
+    int status;
     switch (option) {
     case 'l':
         return add_address("--listen", value, o->listen, &o->listen_count, SERVE_LISTEN_MAX);
@@ -216,10 +216,9 @@ static int take(void *context, int option, const char *value)
     case 'C':
         return options_take_ciphers("serve", value, &o->ciphers);
     case 'm':
-        if (!number_parse(value, 1, CONNS_MAX, &number))
-            return message_usage("serve", "--conns must be 1 to 1000000, not", value);
+        status = options_take_number("serve", "--conns", value, 1, CONNS_MAX, &number);
         o->conns_max = (uint32_t)number;
-        return 0;
+        return status;
     case 'q':
         return options_take_versions("serve", value, &o->versions);
     case 't':
@@ -238,20 +237,18 @@ static int take(void *context, int option, const char *value)
         o->inherit = value;
         return 0;
     case 'd':
-        if (!number_parse(value, 0, DRAIN_MAX_S, &number))
-            return message_usage("serve", "--drain must be 0 to 86400, not", value);
+        status = options_take_number("serve", "--drain", value, 0, DRAIN_MAX_S, &number);
         o->drain_s = (uint32_t)number;
-        return 0;
+        return status;
     case 'S':
-        if (!number_parse(value, 1, HANDSHAKE_MAX_S, &number))
-            return message_usage("serve", "--handshake-timeout must be 1 to 3600, not", value);
+        status =
+            options_take_number("serve", "--handshake-timeout", value, 1, HANDSHAKE_MAX_S, &number);
         o->handshake_s = (uint32_t)number;
-        return 0;
+        return status;
     case 'D':
-        if (!number_parse(value, 1, DAYS_MAX, &number))
-            return message_usage("serve", "--days must be 1 to 3650, not", value);
+        status = options_take_number("serve", "--days", value, 1, DAYS_MAX, &number);
         o->days = (uint32_t)number;
-        return 0;
+        return status;
     default:
         return take_more(o, option, value);
     }

@@ -16,7 +16,6 @@
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
 #include "tools/spate/net.h"
-#include "tools/spate/number.h"
 #include "tools/spate/options.h"
 #include "tools/spate/stat_export.h"
 #include "tools/spate/stat_map.h"
@@ -83,9 +82,7 @@ static int take(void *context, int option, const char *value)
         options->what = WHAT_PROMETHEUS;
         return 0;
     case 'i':
-        if (number_parse(value, 100, 60000, &options->interval_ms))
-            return 0;
-        return message_usage("stat", "--interval takes 100 to 60000, not", value);
+        return options_take_number("stat", "--interval", value, 100, 60000, &options->interval_ms);
     default:
         options->what = WHAT_LISTEN;
         return options_take_address("stat", "--listen", value, &options->address);

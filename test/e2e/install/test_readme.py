@@ -29,7 +29,7 @@ PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 TOOLS = ('meson', 'ninja', 'pkg-config', 'cc', 'c++', 'ldconfig', 'mount', 'nm', 'python3')
 SKIPPED = 77
 BUILD_AND_INSTALL = 'tools/build.sh build && meson install -C build'
-MAKE_CERTIFICATE = 'spate cert --out-cert cert.pem --out-key key.pem'
+MAKE_CERTIFICATE = 'spate cert --cert-out cert.pem --key-out key.pem'
 RUN = './a.out'
 PORT = 4433
 

@@ -39,13 +39,13 @@ static int add_map(struct relay_options *o, const char *text)
     const char *server = strchr(text, '=');
     size_t size = server != NULL ? (size_t)(server - text) : sizeof(listen);
     if (size >= sizeof(listen) || o->door_count == FLOWS_DOORS_MAX)
-        return fail("--map wants LISTEN=SERVER, at most 4 times, not", text);
+        return fail("--map must be LISTEN=SERVER, at most 4 times, not", text);
     memcpy(listen, text, size);
     listen[size] = 0;
     struct flows_door *door = &o->doors[o->door_count];
     if (!batch_parse_address(listen, &door->listen) ||
         !batch_parse_address(server + 1, &door->server))
-        return fail("--map wants addresses, not", text);
+        return fail("--map must be addresses, not", text);
     o->door_count++;
     return 0;
 }
@@ -54,14 +54,14 @@ static int set_rebind(struct relay_options *o, const char *text)
 {
     char copy[64];
     if (strlen(text) >= sizeof(copy))
-        return fail("--rebind wants TIME[/PERIOD], not", text);
+        return fail("--rebind must be TIME[/PERIOD], not", text);
     memcpy(copy, text, strlen(text) + 1);
     char *period = strchr(copy, '/');
     if (period != NULL)
         *period++ = 0;
     if (!link_parse_time(copy, &o->rebind_ns) ||
         (period != NULL && !link_parse_time(period, &o->rebind_period_ns)))
-        return fail("--rebind wants TIME[/PERIOD], not", text);
+        return fail("--rebind must be TIME[/PERIOD], not", text);
     return 0;
 }
 
@@ -85,7 +85,7 @@ static int take(void *context, int option, const char *value)
         return program_link(NAME, value, &o->up, &o->down);
     case 'v':
         if (o->via_count == FLOWS_VIA_MAX || !batch_parse_address(value, &o->via[o->via_count]))
-            return fail("--via wants an address, at most 8 times, not", value);
+            return fail("--via must be an address, at most 8 times, not", value);
         o->via_count++;
         return 0;
     case 'r':
@@ -98,9 +98,9 @@ static int take(void *context, int option, const char *value)
     case 'G':
         return set_off("--gro takes off only, not", value, &o->gro);
     case 'M':
-        return program_number(NAME, "--memory wants bytes, not", value, &o->memory_bytes);
+        return program_number(NAME, "--memory must be bytes, not", value, &o->memory_bytes);
     default: /* 's' */
-        return program_number(NAME, "--seed wants a number, not", value, &o->seed);
+        return program_number(NAME, "--seed must be a number, not", value, &o->seed);
     }
 }
 

@@ -124,7 +124,7 @@ come() {
     run+=($!)
 }
 
-"$build/tools/spate" cert --out-cert "$folder/cert" --out-key "$folder/key" >"$folder/certs"
+"$build/tools/spate" cert --cert-out "$folder/cert" --key-out "$folder/key" >"$folder/certs"
 ulimit -n "$(ulimit -H -n)" # two sockets for each client
 serve 1
 run=()

@@ -7,7 +7,6 @@
 #include "tools/spate/commands.h"
 #include "tools/spate/files/adapt.h"
 #include "tools/spate/message.h"
-#include "tools/spate/number.h"
 #include "tools/spate/options.h"
 
 enum { PORT_DEFAULT = 4433, TIMEOUT_S_DEFAULT = 30 };
@@ -97,24 +96,25 @@ static const struct option long_options[] = {
 
 static int take_number(struct cp_options *o, int option, const char *value)
 {
-    uint64_t number;
-    if (option == 'p') {
-        if (!number_parse(value, 1, UINT16_MAX, &number))
-            return message_usage(o->command, "--port must be 1 to 65535, not", value);
+    uint64_t number = 0;
+    int status;
+    switch (option) {
+    case 'p':
+        status = options_take_number(o->command, "--port", value, 1, UINT16_MAX, &number);
         o->port = (uint16_t)number;
-    } else if (option == 'w') {
-        if (!number_parse(value, ADAPT_MIN, ADAPT_MAX, &number))
-            return message_usage(o->command, "--streams must be 1 to 16, not", value);
+        return status;
+    case 'w':
+        status = options_take_number(o->command, "--streams", value, ADAPT_MIN, ADAPT_MAX, &number);
         o->streams = (uint32_t)number;
-    } else if (option == 'm') {
-        if (!number_parse(value, MEMORY_MIN, MEMORY_MAX, &o->memory_bytes))
-            return message_usage(o->command, "--memory must be 1Mi to 1024Gi, not", value);
-    } else {
-        if (!number_parse(value, 1, TIMEOUT_MAX, &number))
-            return message_usage(o->command, "--timeout must be 1 to 86400 seconds, not", value);
+        return status;
+    case 'm':
+        return options_take_number(o->command, "--memory", value, MEMORY_MIN, MEMORY_MAX,
+                                   &o->memory_bytes);
+    default:
+        status = options_take_number(o->command, "--timeout", value, 1, TIMEOUT_MAX, &number);
         o->timeout_ns = number * NS_PER_S;
+        return status;
     }
-    return 0;
 }
 
 static int take_profile(struct cp_options *o, const char *value)

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/relay/options.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
-#include "tools/spate/number.h"
 #include "tools/spate/options.h"
 
 static const char usage_text[] =
@@ -114,21 +112,10 @@ static int usage(const char *what, const char *value)
     return message_usage("relay", what, value);
 }
 
-static int take_number(const char *name, const char *value, uint64_t min, uint64_t max,
-                       uint64_t *ret)
-{
-    char what[80];
-    if (number_parse(value, min, max, ret))
-        return 0;
-    (void)snprintf(what, sizeof(what), "%s takes %llu to %llu, not", name, (unsigned long long)min,
-                   (unsigned long long)max);
-    return usage(what, value);
-}
-
 static int take_unit(const char *name, const char *value, uint32_t *ret)
 {
     uint64_t number;
-    int status = take_number(name, value, 1, RELAY_ALL - 1, &number);
+    int status = options_take_number("relay", name, value, 1, RELAY_ALL - 1, &number);
     if (status == 0)
         *ret = (uint32_t)number;
     return status;
@@ -173,7 +160,7 @@ static int take_udp(struct relay_options *o, const char *value)
     if (status != 0)
         return status;
     if (equals == NULL || (size_t)(equals - value) >= sizeof(local))
-        return usage("--udp takes LOCAL=REMOTE, not", value);
+        return usage("--udp must be LOCAL=REMOTE, not", value);
     memcpy(local, value, (size_t)(equals - value));
     local[equals - value] = 0;
     status = options_take_address("relay", "--udp", local, &o->udp_local);
@@ -186,7 +173,7 @@ static int take_prefix(struct relay_options *o, const char *value)
     if (o->prefix_count == RELAY_OWN_PREFIXES_MAX)
         return usage("--prefix is given too often:", value);
     if (!relay_prefix_parse(value, &o->prefixes[o->prefix_count]))
-        return usage("--prefix takes ADDRESS/BITS, not", value);
+        return usage("--prefix must be ADDRESS/BITS, not", value);
     o->prefix_count++;
     return 0;
 }
@@ -199,11 +186,11 @@ static int take_route(struct relay_options *o, const char *value)
     if (o->route_count == RELAY_OWN_PREFIXES_MAX)
         return usage("--route is given too often:", value);
     if (size >= sizeof(prefix))
-        return usage("--route takes ADDRESS/BITS=UNIT, not", value);
+        return usage("--route must be ADDRESS/BITS=UNIT, not", value);
     memcpy(prefix, value, size);
     prefix[size] = 0;
     if (!relay_prefix_parse(prefix, &o->routes[o->route_count].prefix))
-        return usage("--route takes ADDRESS/BITS=UNIT, not", value);
+        return usage("--route must be ADDRESS/BITS=UNIT, not", value);
     return take_unit("--route", equals + 1, &o->routes[o->route_count++].unit);
 }
 
@@ -212,7 +199,7 @@ static int take_peer(struct relay_options *o, const char *value)
     if (o->trusted_count == RELAY_TRUSTED_MAX)
         return usage("--peer is given too often:", value);
     if (strlen(value) != FINGERPRINT_SIZE - 1 || strncmp(value, "sha256:", 7) != 0)
-        return usage("--peer takes sha256: and 64 digits, not", value);
+        return usage("--peer must be sha256: and 64 digits, not", value);
     o->trusted[o->trusted_count++] = value;
     return 0;
 }
@@ -224,7 +211,7 @@ static int take_role(struct relay_options *o, const char *value)
     else if (strcmp(value, "onboard") == 0)
         o->role = RELAY_ONBOARD;
     else
-        return usage("--role takes roadside or onboard, not", value);
+        return usage("--role must be roadside or onboard, not", value);
     return 0;
 }
 
@@ -234,21 +221,23 @@ static int take_amount(struct relay_options *o, int option, const char *value)
     int status = 0;
     switch (option) {
     case OPTION_HOPS:
-        status = take_number("--hops", value, 1, RELAY_HOPS_MAX, &number);
+        status = options_take_number("relay", "--hops", value, 1, RELAY_HOPS_MAX, &number);
         o->hops = (uint8_t)number;
         break;
     case OPTION_BEAT:
-        status = take_number("--beat", value, 10, 10000, &number);
+        status = options_take_number("relay", "--beat", value, 10, 10000, &number);
         o->beat_ns = number * 1000000;
         break;
     case OPTION_LIMIT:
-        status = take_number("--limit", value, 1000, UINT64_C(125000000000), &o->rate_bytes_per_s);
+        status = options_take_number("relay", "--limit", value, 1000, UINT64_C(125000000000),
+                                     &o->rate_bytes_per_s);
         break;
     case OPTION_DATAGRAM_SIZE:
-        status = take_number("--datagram-size", value, 1200, 65507, &o->datagram_size);
+        status =
+            options_take_number("relay", "--datagram-size", value, 1200, 65507, &o->datagram_size);
         break;
     default:
-        status = take_number("--report", value, 1, 86400, &number);
+        status = options_take_number("relay", "--report", value, 1, 86400, &number);
         o->report_ns = number * UINT64_C(1000000000);
         break;
     }

@@ -77,33 +77,35 @@ static const struct option long_options[] = {
 
 static int take_number(struct swarm_options *o, int option, const char *value)
 {
-    uint64_t number;
-    if (option == 'm') {
-        if (!number_parse(value, MEMORY_MIN, MEMORY_MAX, &o->memory_bytes))
-            return message_usage("swarm", "--memory must be 1Mi to 16Gi, not", value);
-    } else if (option == 'r') {
-        if (!number_parse(value, RATE_MIN, RATE_MAX, &o->rate_bytes_per_s))
-            return message_usage("swarm", "--rate must be 1K to 125G, not", value);
-    } else if (option == 'u') {
-        if (!number_parse(value, 1, PICKER_PEERS_MAX, &number))
-            return message_usage("swarm", "--uploads must be 1 to 63, not", value);
+    uint64_t number = 0;
+    int status;
+    switch (option) {
+    case 'm':
+        return options_take_number("swarm", "--memory", value, MEMORY_MIN, MEMORY_MAX,
+                                   &o->memory_bytes);
+    case 'r':
+        return options_take_number("swarm", "--rate", value, RATE_MIN, RATE_MAX,
+                                   &o->rate_bytes_per_s);
+    case 'u':
+        status = options_take_number("swarm", "--uploads", value, 1, PICKER_PEERS_MAX, &number);
         o->uploads = (uint32_t)number;
-    } else if (option == 'P') {
+        return status;
+    case 'P':
         if (!number_parse(value, SWARM_PIECE_SIZE_MIN, SWARM_PIECE_SIZE_MAX, &number) ||
             (number & (number - 1)) != 0)
             return message_usage(
                 "swarm", "--piece-size must be a power of two from 64Ki to 16Mi, not", value);
         o->piece_size = (uint32_t)number;
-    } else {
-        bool is_linger = option == 'L';
-        if (!number_parse(value, is_linger ? 0 : 1, TIME_MAX, &number))
-            return message_usage("swarm",
-                                 is_linger ? "--linger must be a number of seconds, not"
-                                           : "--timeout must be a number of seconds, not",
-                                 value);
-        *(is_linger ? &o->linger_ns : &o->timeout_ns) = number * NS_PER_S;
+        return 0;
+    case 'L':
+        status = options_take_number("swarm", "--linger", value, 0, TIME_MAX, &number);
+        o->linger_ns = number * NS_PER_S;
+        return status;
+    default:
+        status = options_take_number("swarm", "--timeout", value, 1, TIME_MAX, &number);
+        o->timeout_ns = number * NS_PER_S;
+        return status;
     }
-    return 0;
 }
 
 static int take_listen(struct swarm_options *o, const char *value)
@@ -132,7 +134,7 @@ static int take_peer(struct swarm_options *o, const char *value)
         size = 0; /* IPv6 without brackets */
     }
     if (size == 0 || size >= sizeof(named->host) || !number_parse(colon + 1, 1, UINT16_MAX, &port))
-        return message_usage("swarm", "--peer takes HOST:PORT, not", value);
+        return message_usage("swarm", "--peer must be HOST:PORT, not", value);
     memcpy(named->host, host, size);
     named->host[size] = 0;
     named->port = (uint16_t)port;
