@@ -21,7 +21,7 @@
 #include "tools/spate/record.h"
 #include "tools/spate/stop.h"
 
-enum { EVENTS_MAX = 256 };
+enum { EVENTS_MAX = 256, BAR_SIZE = 30 };
 
 #define SHOW_NS    UINT64_C(100000000)
 #define LINGER_NS  UINT64_C(10000000)  /* between looks at jobs that wait for tickets */
@@ -96,7 +96,7 @@ static bool create_tls(struct client *client)
     tls.keylog_file = getenv("SSLKEYLOGFILE");
     int e = spate_tls_client_create(&tls, &client->get.tls, &error);
     if (e != 0)
-        message("get", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message("get", "%s", message_why(&error, e));
     return e == 0;
 }
 
@@ -122,7 +122,7 @@ static bool create_engine(struct client *client)
     record_configure(&record, o->qlog, "get", &config);
     int e = spate_engine_create(&config, &client->engine, &error);
     if (e != 0) {
-        message("get", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message("get", "%s", message_why(&error, e));
         return false;
     }
     client->get.shard = spate_engine_shard(client->engine, 0);
@@ -218,6 +218,21 @@ static uint64_t wait_ns(const struct client *client)
     return client->progress.is_on ? SHOW_NS : SPATE_FOREVER;
 }
 
+static void show_progress(struct client *client)
+{
+    const struct get *get = &client->get;
+    char bar[BAR_SIZE + 1];
+    double rate;
+    if (!progress_is_due(&client->progress, get->bytes, spate_shard_now_ns(get->shard), &rate))
+        return;
+    /* HTTP/0.9 does not say how long a file will be: the bar counts files. */
+    memset(bar, '-', BAR_SIZE);
+    memset(bar, '#', (size_t)BAR_SIZE * get->done_count / client->file_count);
+    bar[BAR_SIZE] = 0;
+    progress_print(&client->progress, "[%s] %u/%u files  %.1f MB  %.1f Mbit/s", bar,
+                   get->done_count, client->file_count, (double)get->bytes / 1e6, rate * 8e-6);
+}
+
 static int run(struct client *client)
 {
     start_jobs(client);
@@ -231,8 +246,7 @@ static int run(struct client *client)
         for (uint32_t i = 0; i < client->job_next && client->get.lingering_count > 0; i++)
             get_job_tick(&client->jobs[i]);
         start_jobs(client);
-        progress_show(&client->progress, client->get.bytes, client->get.done_count,
-                      client->file_count, spate_shard_now_ns(client->get.shard));
+        show_progress(client);
     }
     progress_clear(&client->progress);
     return client->get.done_count == client->file_count ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -253,7 +267,7 @@ int get_run(int argc, char **argv)
     if (create_jobs(&client) && read_tickets(&client) && open_folder(&client) &&
         create_tls(&client) && create_engine(&client)) {
         stop_watch(client.get.shard);
-        progress_init(&client.progress, spate_shard_now_ns(client.get.shard));
+        progress_init(&client.progress, false, spate_shard_now_ns(client.get.shard));
         status = run(&client);
         stop_forget();
         write_tickets(&client);

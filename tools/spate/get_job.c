@@ -86,7 +86,7 @@ static bool connect_next(struct get_job *job)
             set_stage(job, JOB_CONNECTING);
             return true;
         }
-        set_why(job, error.text[0] != 0 ? error.text : strerror(-e));
+        set_why(job, message_why(&error, e));
     }
     return false;
 }
@@ -119,7 +119,7 @@ static void migrate(struct get_job *job)
         return;
     job->has_migrated = true;
     if (e != 0 && e != -ENOTCONN)
-        report_migration(job, error.text[0] != 0 ? error.text : strerror(-e));
+        report_migration(job, message_why(&error, e));
 }
 
 /* Begins to wait for tickets: they follow the handshake by a round trip at least, and answers to

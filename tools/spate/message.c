@@ -2,6 +2,7 @@
 #include "tools/spate/message.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/spate/commands.h"
 
@@ -33,4 +34,9 @@ int message_usage(const char *command, const char *what, const char *value)
     message(command, "%s%s%s (see \"spate %s%shelp\")", what, value != NULL ? " " : "",
             value != NULL ? value : "", command, command[0] != 0 ? " --" : "");
     return EXIT_USAGE;
+}
+
+const char *message_why(const struct spate_error *error, int e)
+{
+    return error->text[0] != 0 ? error->text : strerror(-e);
 }

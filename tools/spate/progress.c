@@ -1,44 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/spate/progress.h"
 
+#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define INTERVAL_NS UINT64_C(200000000)
-#define NS_PER_S    1e9
+#define CLEAR       "\r\033[K"
 
-enum { BAR_SIZE = 30 };
-
-void progress_init(struct progress *progress, uint64_t now_ns)
+void progress_init(struct progress *progress, bool is_quiet, uint64_t now_ns)
 {
-    *progress = (struct progress){
-        .is_on = isatty(STDERR_FILENO) == 1, .start_ns = now_ns, .shown_ns = now_ns};
+    *progress =
+        (struct progress){.is_on = !is_quiet && isatty(STDERR_FILENO) == 1, .shown_ns = now_ns};
 }
 
-void progress_show(struct progress *progress, uint64_t bytes, uint32_t done, uint32_t count,
-                   uint64_t now_ns)
+bool progress_is_due(struct progress *progress, uint64_t bytes, uint64_t now_ns, double *ret_rate)
 {
     if (!progress->is_on || now_ns - progress->shown_ns < INTERVAL_NS)
-        return;
-    char bar[BAR_SIZE + 1];
-    int filled = (int)((uint64_t)BAR_SIZE * done / count);
-    memset(bar, '-', BAR_SIZE);
-    memset(bar, '#', (size_t)filled);
-    bar[BAR_SIZE] = 0;
-    double seconds = (double)(now_ns - progress->shown_ns) / NS_PER_S;
-    /* HTTP/0.9 does not say how long a file will be: the bar counts files. */
-    fprintf(stderr, "\r\033[K[%s] %u/%u files  %.1f MB  %.1f Mbit/s", bar, done, count,
-            (double)bytes / 1e6, (double)(bytes - progress->shown_bytes) * 8e-6 / seconds);
-    (void)fflush(stderr);
-    progress->is_visible = true;
+        return false;
+    double seconds = (double)(now_ns - progress->shown_ns) / 1e9;
+    *ret_rate = (double)(bytes - progress->shown_bytes) / seconds;
     progress->shown_ns = now_ns;
     progress->shown_bytes = bytes;
+    return true;
+}
+
+void progress_print(struct progress *progress, const char *format, ...)
+{
+    va_list arguments;
+    fputs(CLEAR, stderr);
+    va_start(arguments, format);
+    (void)vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    (void)fflush(stderr);
+    progress->is_visible = true;
 }
 
 void progress_clear(struct progress *progress)
 {
     if (progress->is_visible)
-        fputs("\r\033[K", stderr);
+        fputs(CLEAR, stderr);
     progress->is_visible = false;
 }

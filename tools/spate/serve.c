@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <spate/spate.h>
@@ -20,6 +19,7 @@
 #include "tools/spate/key_file.h"
 #include "tools/spate/lb_file.h"
 #include "tools/spate/message.h"
+#include "tools/spate/process.h"
 #include "tools/spate/record.h"
 #include "tools/spate/replace.h"
 #include "tools/spate/root.h"
@@ -169,7 +169,7 @@ static bool create_tls(struct server *server, const struct serve_options *o)
         e = spate_tls_server_create(&tls, &server->tls, &error);
     explicit_bzero(&file, sizeof(file));
     if (e != 0)
-        message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message("serve", "%s", message_why(&error, e));
     bool is_good = e == 0 && (o->cert_out == NULL || write_cert(o->cert_out, cert_pem));
     print_fingerprint(o, cert_pem);
     if (o->identity != NULL)
@@ -209,7 +209,7 @@ static bool create_engine(struct server *server, const struct serve_options *o)
     int e = spate_engine_create(&config, &server->engine, &error);
     explicit_bzero(&lb, sizeof(lb));
     if (e != 0) {
-        message("serve", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message("serve", "%s", message_why(&error, e));
         return false;
     }
     if (spate_engine_warning(server->engine) != NULL)
@@ -228,8 +228,7 @@ static bool prefer_all(struct spate_listener *listener, const struct serve_optio
                                       o->prefer[i].size, &error);
         net_format(&o->prefer[i], text);
         if (e != 0) {
-            message("serve", "--prefer %s: %s", text,
-                    error.text[0] != 0 ? error.text : strerror(-e));
+            message("serve", "--prefer %s: %s", text, message_why(&error, e));
             return false;
         }
     }
@@ -295,8 +294,7 @@ static bool listen_all(struct server *server, const struct serve_options *o)
         char text[NET_TEXT_SIZE];
         net_format(e == 0 ? &bound : &o->listen[i], text);
         if (e != 0) {
-            message("serve", "--listen %s: %s", text,
-                    error.text[0] != 0 ? error.text : strerror(-e));
+            message("serve", "--listen %s: %s", text, message_why(&error, e));
             return false;
         }
         if (!prefer_all(listener, o))
@@ -422,16 +420,6 @@ static bool create_http3(struct server *server, const struct serve_options *o)
     return server->http3 != NULL;
 }
 
-/* A descriptor for each file that is sent: as many as the system allows. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 /* Prepares what --cp needs. */
 static bool create_cp(struct server *server, const struct serve_options *o, int root)
 {
@@ -459,7 +447,7 @@ int serve_run(int argc, char **argv)
         return EXIT_FAILURE;
     }
     serve_files_init(&server.files, root, options.is_verbose);
-    raise_descriptors();
+    process_raise_descriptors();
     status = EXIT_FAILURE;
     if (create_http3(&server, &options) && create_tls(&server, &options) &&
         create_engine(&server, &options) && create_cp(&server, &options, root)) {

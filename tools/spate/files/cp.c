@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "tools/spate/commands.h"
 #include "tools/spate/message.h"
 #include "tools/spate/one_shot.h"
+#include "tools/spate/process.h"
 #include "tools/spate/stop.h"
 
 enum { EVENTS_MAX = 256, STREAMS_FIRST = 4 };
@@ -44,7 +44,7 @@ static bool create_engine(struct cp_run *run)
         config.stream_window_bytes = config.conn_window_bytes;
     int e = spate_engine_create(&config, &run->engine, &error);
     if (e != 0) {
-        message(o->command, "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message(o->command, "%s", message_why(&error, e));
         return false;
     }
     run->core.shard = spate_engine_shard(run->engine, 0);
@@ -79,7 +79,7 @@ static bool turn(struct cp_run *run, uint64_t wait_ns)
     struct spate_event events[EVENTS_MAX];
     int e = spate_shard_turn(run->core.shard, wait_ns);
     if (e < 0) {
-        cp_report_clear(run);
+        progress_clear(&run->progress);
         message(run->options->command, "%s", strerror(-e));
         return false;
     }
@@ -131,12 +131,12 @@ static int run_all(struct cp_run *run)
         if (run->is_over)
             return EXIT_FAILURE;
         if (stop_count() > 0) {
-            cp_report_clear(run);
+            progress_clear(&run->progress);
             message(run->options->command, "interrupted");
             cp_close(run, FILES_CANCELLED, "interrupted");
             return EXIT_INTERRUPTED;
         }
-        uint64_t wait_ns = is_waiting ? RETRY_NS : run->is_terminal ? SHOW_NS : SPATE_FOREVER;
+        uint64_t wait_ns = is_waiting ? RETRY_NS : run->progress.is_on ? SHOW_NS : SPATE_FOREVER;
         bool prepares = !is_prepared && run->stream_count > 0; /* it is queued */
         if (prepares ? !turn_and_prepare(run) : !turn(run, wait_ns))
             return EXIT_FAILURE;
@@ -155,16 +155,6 @@ static int run_all(struct cp_run *run)
     return run->files_failed + run->files_missing == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* A descriptor for each file that is open at a time. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static int copy(bool is_sync, int argc, char **argv)
 {
     struct cp_options options;
@@ -180,7 +170,7 @@ static int copy(bool is_sync, int argc, char **argv)
     run->options = &options;
     tickets_init(&run->tickets);
     one_shot_begin();
-    raise_descriptors();
+    process_raise_descriptors();
     status = EXIT_FAILURE;
     files_core_init(&run->core, options.memory_bytes);
     if (cp_plan_begin(run) && read_secrets(run) && create_engine(run)) {

@@ -9,6 +9,7 @@
 #include "tools/spate/files/source.h"
 #include "tools/spate/files/walk.h"
 #include "tools/spate/net.h"
+#include "tools/spate/progress.h"
 #include "tools/spate/tickets.h"
 
 /* One run of "spate cp" or "spate sync": the plan (cp_plan.c), the connection (cp_conn.c), the
@@ -110,10 +111,7 @@ struct cp_run {
     uint64_t connected_ns;
     uint64_t first_ns; /* when the first byte of a file went or came */
     uint64_t end_ns;
-    bool is_terminal;
-    bool is_visible;
-    uint64_t shown_ns;
-    uint64_t shown_bytes;
+    struct progress progress;
     char current[64];              /* a file that is on its way */
     struct spate_conn_stats stats; /* of the connection, at its end */
     bool is_resumed;
@@ -180,8 +178,6 @@ void cp_stream_event(struct cp_stream *stream, struct spate_event *event);
 
 void cp_report_begin(struct cp_run *run);
 void cp_report_show(struct cp_run *run);
-void cp_report_clear(struct cp_run *run);
-
 /* Notes a file that is on its way.  The path may be a server's: nothing of it controls a terminal.
  */
 void cp_report_current(struct cp_run *run, const char *path);

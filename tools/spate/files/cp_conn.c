@@ -27,7 +27,7 @@ enum { ERROR_NO_PROTOCOL = 0x100 + 120 };
 static bool is_trusted(struct cp_run *run, const char *fingerprint)
 {
     const struct cp_options *o = run->options;
-    cp_report_clear(run);
+    progress_clear(&run->progress);
     if (o->fingerprint != NULL) {
         if (strcmp(o->fingerprint, fingerprint) == 0)
             return true;
@@ -86,7 +86,7 @@ static bool create_tls(struct cp_run *run)
     }
     int e = spate_tls_client_create(&tls, &run->tls, &error);
     if (e != 0)
-        message(o->command, "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message(o->command, "%s", message_why(&error, e));
     return e == 0;
 }
 
@@ -147,8 +147,7 @@ static bool connect_next(struct cp_run *run)
             run->why[0] = 0;
             return true;
         }
-        (void)snprintf(run->why, sizeof(run->why), "%s",
-                       error.text[0] != 0 ? error.text : strerror(-e));
+        (void)snprintf(run->why, sizeof(run->why), "%s", message_why(&error, e));
     }
     return false;
 }
@@ -206,7 +205,7 @@ static void on_closed(struct cp_run *run, const struct spate_close *close)
     describe(close, why, sizeof(why));
     if (run->is_refused)
         return;
-    cp_report_clear(run);
+    progress_clear(&run->progress);
     message(run->options->command, "%s: %s", run->options->server, why);
 }
 

@@ -383,7 +383,7 @@ static void on_source(struct cp_run *run, const char *source, enum files_kind ki
     if (run->is_listed)
         return;
     run->files_failed++;
-    cp_report_clear(run);
+    progress_clear(&run->progress);
     message(run->options->command, "%s: is not a folder", source);
 }
 

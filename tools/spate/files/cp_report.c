@@ -4,15 +4,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "tools/spate/files/cp.h"
 #include "tools/spate/message.h"
+#include "tools/spate/process.h"
 
-#define INTERVAL_NS UINT64_C(200000000)
-#define NS_PER_S    1e9
-#define NS_PER_MS   1e6
+#define NS_PER_S  1e9
+#define NS_PER_MS 1e6
 
 uint64_t cp_bytes(const struct cp_run *run)
 {
@@ -21,42 +19,31 @@ uint64_t cp_bytes(const struct cp_run *run)
 
 void cp_report_begin(struct cp_run *run)
 {
-    run->start_ns = run->shown_ns = spate_shard_now_ns(run->core.shard);
-    run->is_terminal = !run->options->is_quiet && isatty(STDERR_FILENO) == 1;
+    run->start_ns = spate_shard_now_ns(run->core.shard);
+    progress_init(&run->progress, run->options->is_quiet, run->start_ns);
 }
 
 void cp_report_show(struct cp_run *run)
 {
     uint64_t now_ns = spate_shard_now_ns(run->core.shard);
     uint64_t bytes = cp_bytes(run);
+    double rate;
+    char left_text[32] = "";
     if (bytes > 0 && run->first_ns == 0)
         run->first_ns = now_ns;
-    if (!run->is_terminal || now_ns - run->shown_ns < INTERVAL_NS)
+    if (!progress_is_due(&run->progress, bytes, now_ns, &rate))
         return;
-    double seconds = (double)(now_ns - run->shown_ns) / NS_PER_S;
-    double rate = (double)(bytes - run->shown_bytes) / seconds;
     uint64_t known =
         run->bytes_known > run->bytes_skipped ? run->bytes_known - run->bytes_skipped : 0;
     uint64_t left = known > bytes ? known - bytes : 0;
-    uint64_t remaining_s = rate > 0 ? (uint64_t)((double)left / rate) : 0;
-    fprintf(stderr, "\r\033[K%3" PRIu64 "%%  %" PRIu64 "/%" PRIu64 " files  %.1f MB  %.1f MB/s",
-            known > 0 ? bytes * 100 / known : 0, run->files_done + run->files_skipped,
-            run->files_known, (double)bytes / 1e6, rate / 1e6);
+    uint64_t left_s = rate > 0 ? (uint64_t)((double)left / rate) : 0;
     if (rate > 0)
-        fprintf(stderr, "  %" PRIu64 ":%02" PRIu64, remaining_s / 60, remaining_s % 60);
-    if (run->current[0] != 0)
-        fprintf(stderr, "  %s", run->current);
-    (void)fflush(stderr);
-    run->is_visible = true;
-    run->shown_ns = now_ns;
-    run->shown_bytes = bytes;
-}
-
-void cp_report_clear(struct cp_run *run)
-{
-    if (run->is_visible)
-        fputs("\r\033[K", stderr);
-    run->is_visible = false;
+        (void)snprintf(left_text, sizeof(left_text), "  %" PRIu64 ":%02" PRIu64, left_s / 60,
+                       left_s % 60);
+    progress_print(
+        &run->progress, "%3" PRIu64 "%%  %" PRIu64 "/%" PRIu64 " files  %.1f MB  %.1f MB/s%s%s%s",
+        known > 0 ? bytes * 100 / known : 0, run->files_done + run->files_skipped, run->files_known,
+        (double)bytes / 1e6, rate / 1e6, left_text, run->current[0] != 0 ? "  " : "", run->current);
 }
 
 void cp_report_current(struct cp_run *run, const char *path)
@@ -72,7 +59,7 @@ void cp_report_current(struct cp_run *run, const char *path)
 void cp_report_failed(struct cp_run *run, const char *path, enum files_status status)
 {
     run->files_failed++;
-    cp_report_clear(run);
+    progress_clear(&run->progress);
     message(run->options->command, "%s: %s%s", path, files_status_text(status),
             status == FILES_IS_FOLDER && !run->options->is_recursive ? ": use -r" : "");
 }
@@ -90,14 +77,12 @@ void cp_report_end(struct cp_run *run, int status)
         [SPATE_EARLY_ACCEPTED] = "accepted",
         [SPATE_EARLY_REJECTED] = "rejected",
     };
-    cp_report_clear(run);
+    progress_clear(&run->progress);
     if (!run->options->is_json)
         return;
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
+    long rss_kib;
+    double cpu_s = process_cpu_s(&rss_kib);
     double seconds = (double)(run->end_ns - run->start_ns) / NS_PER_S;
-    double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     const struct spate_conn_stats *stats = &run->stats;
     printf("{\"status\": %d, \"files\": %" PRIu64 ", \"skipped\": %" PRIu64 ", \"failed\": %" PRIu64
            ", \"bytes\": %" PRIu64 ", \"skipped_bytes\": %" PRIu64 ", \"chunks\": %" PRIu64
@@ -131,6 +116,6 @@ void cp_report_end(struct cp_run *run, int status)
            ", \"copied_in_bytes\": %" PRIu64 ", \"placed_in_bytes\": %" PRIu64
            ", \"memory_bytes\": %" PRIu64 ", \"rss_kib\": %ld, \"cpu_s\": %.3f}\n",
            stats->packets_out, stats->packets_lost, stats->copied_in_bytes, stats->placed_in_bytes,
-           stats->memory_bytes, usage.ru_maxrss, cpu_s);
+           stats->memory_bytes, rss_kib, cpu_s);
     (void)fflush(stdout);
 }

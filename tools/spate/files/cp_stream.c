@@ -68,7 +68,7 @@ static void open_auth(struct cp_run *run)
     run->is_asked = true;
     if (send_all(stream, buffer))
         return;
-    cp_report_clear(run);
+    progress_clear(&run->progress);
     message(run->options->command, "out of memory");
     cp_close(run, FILES_BUSY, "out of memory");
 }

@@ -540,8 +540,7 @@ static void connect_target(struct relay_node *node, uint32_t number, uint64_t no
         return;
     }
     if (target->pause_ns == RETRY_MIN_NS)
-        message("relay", "%s: %s", o->targets[number].text,
-                error.text[0] != 0 ? error.text : strerror(-e));
+        message("relay", "%s: %s", o->targets[number].text, message_why(&error, e));
     pause_target(target, now_ns);
 }
 

@@ -80,7 +80,7 @@ bool relay_trust_create(struct relay_node *node)
     if (e == 0)
         e = create(node, pem, &error);
     if (e != 0)
-        message("relay", "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        message("relay", "%s", message_why(&error, e));
     else if (identity_fingerprint(pem, fingerprint))
         printf("fingerprint %s\n", fingerprint);
     secret_free(pem, size);

@@ -4,28 +4,19 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "tools/spate/message.h"
+#include "tools/spate/process.h"
 #include "tools/spate/swarm/swarm.h"
 
-#define INTERVAL_NS UINT64_C(200000000)
-#define NS_PER_S    UINT64_C(1000000000)
+#define NS_PER_S UINT64_C(1000000000)
 
 static const char *const stages[SWARM_STAGE_COUNT] = {
     [SWARM_STAGE_TURN] = "network and cipher",  [SWARM_STAGE_HEADER] = "header",
     [SWARM_STAGE_DISPATCH] = "dispatch",        [SWARM_STAGE_PLACING] = "placing",
     [SWARM_STAGE_HASHING] = "hashing (worker)", [SWARM_STAGE_WRITING] = "writing",
 };
-
-static void clear(struct swarm *swarm)
-{
-    if (swarm->is_visible)
-        fputs("\r\033[K", stderr);
-    swarm->is_visible = false;
-}
 
 void swarm_say(struct swarm *swarm, const char *format, ...)
 {
@@ -34,30 +25,25 @@ void swarm_say(struct swarm *swarm, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    clear(swarm);
+    progress_clear(&swarm->progress);
     message("swarm", "%s", text);
 }
 
 void swarm_report_begin(struct swarm *swarm)
 {
-    swarm->start_ns = swarm->shown_ns = spate_shard_now_ns(swarm->shard);
-    swarm->is_terminal = !swarm->options->is_quiet && isatty(STDERR_FILENO) == 1;
+    swarm->start_ns = spate_shard_now_ns(swarm->shard);
+    progress_init(&swarm->progress, swarm->options->is_quiet, swarm->start_ns);
 }
 
 void swarm_report_show(struct swarm *swarm)
 {
-    uint64_t now_ns = spate_shard_now_ns(swarm->shard);
     uint64_t bytes = swarm->store.is_writable ? swarm->bytes_in : swarm->bytes_out;
-    if (!swarm->is_terminal || now_ns - swarm->shown_ns < INTERVAL_NS)
+    double rate;
+    if (!progress_is_due(&swarm->progress, bytes, spate_shard_now_ns(swarm->shard), &rate))
         return;
-    double seconds = (double)(now_ns - swarm->shown_ns) / 1e9;
-    double rate = (double)(bytes - swarm->shown_bytes) / seconds;
-    fprintf(stderr, "\r\033[K%u/%u pieces  %u peers  %.1f MB  %.1f MB/s", swarm->store.have_count,
-            swarm->meta.piece_count, swarm->peer_count, (double)bytes / 1e6, rate / 1e6);
-    (void)fflush(stderr);
-    swarm->is_visible = true;
-    swarm->shown_ns = now_ns;
-    swarm->shown_bytes = bytes;
+    progress_print(&swarm->progress, "%u/%u pieces  %u peers  %.1f MB  %.1f MB/s",
+                   swarm->store.have_count, swarm->meta.piece_count, swarm->peer_count,
+                   (double)bytes / 1e6, rate / 1e6);
 }
 
 /* ---- The profile ---- */
@@ -127,19 +113,17 @@ static void print_profile_json(const struct swarm_profile *profile)
 
 void swarm_report_end(struct swarm *swarm, int status)
 {
-    clear(swarm);
+    progress_clear(&swarm->progress);
     if (swarm->profile.is_on)
         print_profile(swarm);
     if (!swarm->options->is_json)
         return;
     struct spate_shard_stats stats;
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
+    long rss_kib;
+    double cpu_s = process_cpu_s(&rss_kib);
     spate_shard_stats(swarm->shard, &stats);
     uint64_t end_ns = swarm->end_ns != 0 ? swarm->end_ns : spate_shard_now_ns(swarm->shard);
     double seconds = (double)(end_ns - swarm->start_ns) / 1e9;
-    double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     uint64_t bytes = swarm->store.is_writable ? swarm->bytes_in : swarm->bytes_out;
     printf("{\"status\": %d, \"pieces\": %u, \"pieces_there\": %u, \"pieces_before\": %" PRIu64
            ", \"pieces_bad\": %" PRIu64 ", \"files_done\": %u, \"blocks\": %" PRIu64
@@ -158,6 +142,6 @@ void swarm_report_end(struct swarm *swarm, int status)
     if (swarm->profile.is_on)
         print_profile_json(&swarm->profile);
     printf(", \"memory_bytes\": %" PRIu64 ", \"rss_kib\": %ld, \"cpu_s\": %.3f}\n",
-           stats.memory_bytes_now, usage.ru_maxrss, cpu_s);
+           stats.memory_bytes_now, rss_kib, cpu_s);
     (void)fflush(stdout);
 }

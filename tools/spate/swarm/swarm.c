@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/spate/commands.h"
 #include "tools/spate/files/identity.h"
 #include "tools/spate/message.h"
+#include "tools/spate/process.h"
 #include "tools/spate/record.h"
 #include "tools/spate/root.h"
 #include "tools/spate/secret_file.h"
@@ -57,7 +57,7 @@ static bool create_server_tls(struct swarm *swarm)
     if (e == 0)
         e = spate_tls_server_create(&tls, &swarm->tls, &error);
     if (e != 0)
-        swarm_say(swarm, "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        swarm_say(swarm, "%s", message_why(&error, e));
     else if (identity_fingerprint(cert, fingerprint))
         printf("fingerprint %s\n", fingerprint);
     if (o->identity != NULL)
@@ -86,7 +86,7 @@ static bool create_engine(struct swarm *swarm)
     record_configure(&record, o->qlog, "swarm", &config);
     int e = spate_engine_create(&config, &swarm->engine, &error);
     if (e != 0) {
-        swarm_say(swarm, "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        swarm_say(swarm, "%s", message_why(&error, e));
         return false;
     }
     swarm->shard = spate_engine_shard(swarm->engine, 0);
@@ -108,8 +108,7 @@ static bool listen_all(struct swarm *swarm)
             e = spate_listener_address(listener, &bound.storage, &bound.size);
         net_format(&bound, text);
         if (e != 0) {
-            swarm_say(swarm, "--listen %s: %s", text,
-                      error.text[0] != 0 ? error.text : strerror(-e));
+            swarm_say(swarm, "--listen %s: %s", text, message_why(&error, e));
             return false;
         }
         printf("listening at %s\n", text);
@@ -299,16 +298,6 @@ static bool read_token(struct swarm *swarm)
     return wrong == NULL;
 }
 
-/* A descriptor for each file that is not complete. */
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static bool start_disk(struct swarm *swarm)
 {
     int e = disk_start(&swarm->disk, &swarm->store, swarm->shard);
@@ -355,7 +344,7 @@ int swarm_run(int argc, char **argv)
     swarm->options = &options;
     swarm->root = -1;
     status = EXIT_FAILURE;
-    raise_descriptors();
+    process_raise_descriptors();
     store_guard();
     if (read_token(swarm) && open_content(swarm) && create_server_tls(swarm) &&
         create_engine(swarm)) {

@@ -9,6 +9,7 @@
 
 #include "tools/spate/files/auth.h"
 #include "tools/spate/files/worker.h"
+#include "tools/spate/progress.h"
 #include "tools/spate/swarm/disk.h"
 #include "tools/spate/swarm/options.h"
 #include "tools/spate/swarm/picker.h"
@@ -211,10 +212,7 @@ struct swarm {
     uint32_t slots_used_max;
 
     struct swarm_profile profile;
-    bool is_terminal;
-    bool is_visible;
-    uint64_t shown_ns;
-    uint64_t shown_bytes;
+    struct progress progress;
 };
 
 /* ---- peer.c ---- */

@@ -12,6 +12,7 @@
 #include "tools/spate/close_text.h"
 #include "tools/spate/files/known.h"
 #include "tools/spate/files/trust.h"
+#include "tools/spate/message.h"
 #include "tools/spate/swarm/swarm.h"
 
 enum { ALERT_BAD_CERTIFICATE = 42, ALERT_UNKNOWN = 46 };
@@ -55,7 +56,7 @@ static bool create_tls(struct swarm_target *target)
     tls.ask_user = target;
     int e = spate_tls_client_create(&tls, &target->tls, &error);
     if (e != 0)
-        swarm_say(target->swarm, "%s", error.text[0] != 0 ? error.text : strerror(-e));
+        swarm_say(target->swarm, "%s", message_why(&error, e));
     return e == 0;
 }
 
@@ -105,8 +106,7 @@ static void try_next(struct swarm_target *target, uint64_t now_ns)
                             target->named->host, target->tls, NULL, &conn, &error);
     target->try_ns = now_ns + target->pause_ns;
     if (e != 0) {
-        (void)snprintf(target->why, sizeof(target->why), "%s",
-                       error.text[0] != 0 ? error.text : strerror(-e));
+        (void)snprintf(target->why, sizeof(target->why), "%s", message_why(&error, e));
         return;
     }
     target->peer = swarm_peer_create(swarm, conn, target);
