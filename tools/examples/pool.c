@@ -86,14 +86,12 @@ static void handle(struct requests *requests, struct spate_event *event)
 
 static int run(struct requests *requests)
 {
-    struct spate_error error = {""};
     struct spate_event events[64];
     struct spate_pool_stats stats;
     while (requests->answered < requests->wanted) {
         send_some(requests);
-        int result = spate_shard_turn(requests->client.shard, SPATE_FOREVER);
-        if (result < 0)
-            return client_failed("spate_shard_turn", result, &error);
+        if (client_turn(&requests->client, SPATE_FOREVER) != 0)
+            return 1;
         uint32_t count = spate_shard_events(requests->client.shard, events, 64);
         for (uint32_t i = 0; i < count; i++)
             handle(requests, &events[i]);

@@ -51,7 +51,7 @@ static void turn(void)
 {
     struct spate_event events[64];
     uint32_t taken;
-    if (spate_shard_turn(all.shard, 0) < 0)
+    if (client_turn(&all, 0) != 0)
         exit(1);
     while ((taken = spate_shard_events(all.shard, events, 64)) > 0) {
         for (uint32_t i = 0; i < taken; i++) {
