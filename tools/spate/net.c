@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOST_SIZE = 256 };
-
 const char *net_resolve(const char *host, uint16_t port, struct net_addresses *ret)
 {
     char service[8];
@@ -34,36 +32,41 @@ const char *net_resolve(const char *host, uint16_t port, struct net_addresses *r
     return ret->count == 0 ? "the name has no IP address" : NULL;
 }
 
+bool net_split(const char *text, char ret_host[NET_HOST_SIZE], uint16_t *ret_port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t size = colon != NULL ? (size_t)(colon - text) : 0;
+    if (size > 0 && text[0] == '[') {
+        if (colon[-1] != ']' || size < 3)
+            return false;
+        text++;
+        size -= 2;
+    } else if (size > 0 && memchr(text, ':', size) != NULL) {
+        return false; /* IPv6 without brackets */
+    }
+    if (size == 0 || size >= NET_HOST_SIZE)
+        return false;
+    const size_t digits = strspn(colon + 1, "0123456789");
+    const unsigned long port = strtoul(colon + 1, NULL, 10);
+    if (digits < 1 || digits > 5 || colon[1 + digits] != 0 || port > UINT16_MAX)
+        return false;
+    memcpy(ret_host, text, size);
+    ret_host[size] = 0;
+    *ret_port = (uint16_t)port;
+    return true;
+}
+
 const char *net_parse(const char *text, struct net_address *ret)
 {
-    static const char form[] = "is not ADDR:PORT, such as 127.0.0.1:4433 or [::]:4433";
-    char host[HOST_SIZE];
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon == text)
-        return form;
-    const char *first = text;
-    size_t size = (size_t)(colon - text);
-    if (text[0] == '[') {
-        if (size < 3 || colon[-1] != ']')
-            return form;
-        first++;
-        size -= 2;
-    } else if (memchr(text, ':', size) != NULL) {
-        return form; /* IPv6 without brackets */
-    }
-    size_t digits = strlen(colon + 1);
-    if (size >= sizeof(host) || digits < 1 || digits > 5 ||
-        strspn(colon + 1, "0123456789") != digits || strtoul(colon + 1, NULL, 10) > 65535)
-        return form;
-    memcpy(host, first, size);
-    host[size] = 0;
-
+    char host[NET_HOST_SIZE];
+    uint16_t port;
     struct net_addresses found;
-    const char *wrong = net_resolve(host, (uint16_t)strtoul(colon + 1, NULL, 10), &found);
-    if (wrong != NULL)
-        return wrong;
-    *ret = found.items[0];
-    return NULL;
+    if (!net_split(text, host, &port))
+        return "is not ADDR:PORT, such as 127.0.0.1:4433 or [::]:4433";
+    const char *wrong = net_resolve(host, port, &found);
+    if (wrong == NULL)
+        *ret = found.items[0];
+    return wrong;
 }
 
 void net_format(const struct net_address *address, char ret[NET_TEXT_SIZE])

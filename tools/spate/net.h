@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { NET_ADDRESSES_MAX = 8, NET_TEXT_SIZE = 64, NET_NAME_SIZE = 272 };
+enum { NET_ADDRESSES_MAX = 8, NET_TEXT_SIZE = 64, NET_NAME_SIZE = 272, NET_HOST_SIZE = 256 };
 
 struct net_address {
     struct sockaddr_storage storage;
@@ -21,6 +21,10 @@ struct net_addresses {
 
 /* Resolves a name, or an address as text.  Returns NULL, or why it does not: a static string. */
 const char *net_resolve(const char *host, uint16_t port, struct net_addresses *ret);
+
+/* Reads "HOST:PORT" or "[V6ADDR]:PORT", and looks nothing up.  The port is 0 to 65535, and the host
+ * has no brackets.  Returns false for anything else. */
+bool net_split(const char *text, char ret_host[NET_HOST_SIZE], uint16_t *ret_port);
 
 /* Reads "ADDR:PORT", "[V6ADDR]:PORT" or "HOST:PORT".  Returns NULL, or what is wrong: a static
  * string. */

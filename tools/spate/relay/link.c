@@ -507,30 +507,19 @@ static bool has_unit(const struct relay_node *node, uint32_t unit)
     return false;
 }
 
-/* The host of HOST:PORT or [V6ADDR]:PORT. */
-static void take_host(const char *text, char *ret, size_t ret_size)
-{
-    const char *colon = strrchr(text, ':');
-    int size = colon != NULL ? (int)(colon - text) : (int)strlen(text);
-    if (text[0] == '[' && size > 2 && text[size - 1] == ']') {
-        text++;
-        size -= 2;
-    }
-    (void)snprintf(ret, ret_size, "%.*s", size, text);
-}
-
 static void connect_target(struct relay_node *node, uint32_t number, uint64_t now_ns)
 {
     const struct relay_options *o = node->options;
     struct relay_target *target = &node->targets[number];
     struct relay_link *link = link_take(node);
     struct spate_error error = {""};
-    char host[256];
+    char host[NET_HOST_SIZE] = "";
+    uint16_t port;
     if (link == NULL || has_unit(node, target->unit)) {
         target->retry_ns = now_ns + target->pause_ns;
         return;
     }
-    take_host(o->targets[number].text, host, sizeof(host));
+    (void)net_split(o->targets[number].text, host, &port); /* it was good for net_parse() */
     *link = (struct relay_link){.target = (int)number};
     int e = spate_shard_connect(
         node->shard, (const struct sockaddr *)&o->targets[number].address.storage,

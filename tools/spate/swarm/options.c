@@ -117,27 +117,13 @@ static int take_listen(struct swarm_options *o, const char *value)
     return status;
 }
 
-/* Reads "HOST:PORT" or "[V6ADDR]:PORT". */
 static int take_peer(struct swarm_options *o, const char *value)
 {
     if (o->peer_count == SWARM_TARGETS_MAX)
         return message_usage("swarm", "--peer is given too often:", value);
     struct swarm_named *named = &o->peers[o->peer_count];
-    const char *host = value;
-    const char *colon = strrchr(value, ':');
-    uint64_t port;
-    size_t size = colon != NULL ? (size_t)(colon - value) : 0;
-    if (size > 2 && value[0] == '[' && colon[-1] == ']') {
-        host++;
-        size -= 2;
-    } else if (size > 0 && memchr(value, ':', size) != NULL) {
-        size = 0; /* IPv6 without brackets */
-    }
-    if (size == 0 || size >= sizeof(named->host) || !number_parse(colon + 1, 1, UINT16_MAX, &port))
+    if (!net_split(value, named->host, &named->port) || named->port == 0)
         return message_usage("swarm", "--peer must be HOST:PORT, not", value);
-    memcpy(named->host, host, size);
-    named->host[size] = 0;
-    named->port = (uint16_t)port;
     net_format_name(named->host, named->port, named->server);
     o->peer_count++;
     return 0;

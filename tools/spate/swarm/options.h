@@ -7,13 +7,13 @@
 
 #include "tools/spate/net.h"
 
-enum { SWARM_TARGETS_MAX = 32, SWARM_LISTEN_MAX = 8, SWARM_HOST_SIZE = 256 };
+enum { SWARM_TARGETS_MAX = 32, SWARM_LISTEN_MAX = 8 };
 
 enum swarm_mode { SWARM_MAKE, SWARM_SEED, SWARM_FETCH };
 
 /* A peer that the command line names. */
 struct swarm_named {
-    char host[SWARM_HOST_SIZE];
+    char host[NET_HOST_SIZE];
     uint16_t port;
     char server[NET_NAME_SIZE]; /* both, for messages */
 };
