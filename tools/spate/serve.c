@@ -23,13 +23,11 @@
 #include "tools/spate/record.h"
 #include "tools/spate/replace.h"
 #include "tools/spate/root.h"
-#include "tools/spate/secret_file.h"
 #include "tools/spate/serve_options.h"
 #include "tools/spate/serve_stream.h"
 #include "tools/spate/stop.h"
 
 enum { EVENTS_MAX = 256, TICKETS = 2, INHERITED_MAX = 16, NS_PER_S = 1000000000 };
-enum { IDENTITY_DAYS = 3650 };
 
 /* Of a connection: requests at a time, and streams of the client's own, of which HTTP/3 has three
  * and some that try if the server minds. */
@@ -107,28 +105,15 @@ static void replace_quic_lb(struct server *server, const struct serve_options *o
 }
 
 /* The certificate is made here if the options have none.  Returns a negative errno or 0. */
-static int create_self_signed(const struct serve_options *o, char **ret_cert, char **ret_key,
-                              struct spate_error *error)
+static int open_identity(const struct serve_options *o, struct identity *ret,
+                         struct spate_error *error)
 {
     struct spate_self_signed_options self_signed;
     spate_self_signed_options_init(&self_signed);
     self_signed.names = o->names;
     self_signed.name_count = o->name_count;
-    self_signed.days = o->days;
-    if (o->identity == NULL)
-        return spate_self_signed(&self_signed, ret_cert, ret_key, error);
-    size_t size;
-    if (o->days == 0)
-        self_signed.days = IDENTITY_DAYS;
-    return identity_read(o->identity, &self_signed, ret_cert, &size, error);
-}
-
-/* Clients can compare it with what they see. */
-static void print_fingerprint(const struct serve_options *o, const char *cert_pem)
-{
-    char fingerprint[FINGERPRINT_SIZE];
-    if (o->serves_cp && cert_pem != NULL && identity_fingerprint(cert_pem, fingerprint))
-        printf("fingerprint %s\n", fingerprint);
+    self_signed.days = o->days == 0 && o->identity != NULL ? IDENTITY_DAYS : o->days;
+    return identity_open(ret, o->identity, &self_signed, error);
 }
 
 static bool create_tls(struct server *server, const struct serve_options *o)
@@ -136,8 +121,7 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     const char *alpn[4];
     struct spate_error error = {""};
     struct spate_tls_options tls;
-    char *cert_pem = NULL;
-    char *key_pem = NULL;
+    struct identity identity = {.cert_pem = NULL};
     struct key_file file = {.count = 0};
     if (o->ticket_keys != NULL && !read_keys(o->ticket_keys, &file))
         return false;
@@ -161,22 +145,19 @@ static bool create_tls(struct server *server, const struct serve_options *o)
     tls.early_data = o->accepts_early;
     int e = 0;
     if (o->cert == NULL) {
-        e = create_self_signed(o, &cert_pem, &key_pem, &error);
-        tls.cert_pem = cert_pem;
-        tls.key_pem = o->identity != NULL ? cert_pem : key_pem;
+        e = open_identity(o, &identity, &error);
+        tls.cert_pem = identity.cert_pem;
+        tls.key_pem = identity.key_pem;
     }
     if (e == 0)
         e = spate_tls_server_create(&tls, &server->tls, &error);
     explicit_bzero(&file, sizeof(file));
     if (e != 0)
         message("serve", "%s", message_why(&error, e));
-    bool is_good = e == 0 && (o->cert_out == NULL || write_cert(o->cert_out, cert_pem));
-    print_fingerprint(o, cert_pem);
-    if (o->identity != NULL)
-        secret_free(cert_pem, cert_pem != NULL ? strlen(cert_pem) : 0);
-    else
-        spate_free(cert_pem);
-    spate_free(key_pem);
+    bool is_good = e == 0 && (o->cert_out == NULL || write_cert(o->cert_out, identity.cert_pem));
+    if (o->serves_cp)
+        identity_print(&identity);
+    identity_close(&identity);
     return is_good;
 }
 

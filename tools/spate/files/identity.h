@@ -6,19 +6,30 @@
 
 #include "tools/spate/files/known.h"
 
-/* A certificate and its key in one file, for a server whose clients know it by its fingerprint. */
+/* A certificate and its key, for a server whose clients know it by its fingerprint. */
+struct identity {
+    char *cert_pem;
+    char *key_pem;    /* the same text, if both are in a file */
+    size_t file_size; /* of that text */
+};
 
-/* Reads the file.  One that does not exist is made, for its owner alone.
+enum { IDENTITY_DAYS = 3650 }; /* for which one in a file is good, if nobody says something else */
+
+/* Reads both from a file.  One that does not exist is made, for its owner alone.
  *
- *   options   Names and kind of key of a new one.
- *   *ret_pem  The text; secret_free() frees it.
+ *   path     NULL: both are made, and no file keeps them.
+ *   options  Names, days and kind of key of new ones.
+ *   *ret     identity_close() is due in any case.
  *
  * Returns 0, or a negative errno with `error` filled in. */
-int identity_read(const char *path, const struct spate_self_signed_options *options, char **ret_pem,
-                  size_t *ret_size, struct spate_error *error);
+int identity_open(struct identity *ret, const char *path,
+                  const struct spate_self_signed_options *options, struct spate_error *error);
 
-/* Writes the fingerprint of the first certificate of a PEM text.  Returns false if there is none.
- */
-bool identity_fingerprint(const char *pem, char ret[FINGERPRINT_SIZE]);
+/* Does nothing for one of zeros. */
+void identity_close(struct identity *identity);
+
+/* Prints the fingerprint of the certificate, if there is one: clients can compare it with what they
+ * see. */
+void identity_print(const struct identity *identity);
 
 #endif

@@ -6,16 +6,14 @@
  *   --token  alone: any certificate, and a proof of the token in the hello.  With one of the other
  *            two: both */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/spate/files/identity.h"
 #include "tools/spate/message.h"
 #include "tools/spate/relay/node.h"
-#include "tools/spate/secret_file.h"
 
-enum { ALERT_BAD_CERTIFICATE = 42, ALERT_UNKNOWN = 46, IDENTITY_DAYS = 3650 };
+enum { ALERT_BAD_CERTIFICATE = 42, ALERT_UNKNOWN = 46 };
 
 static void on_verify(const struct spate_ask *ask, void *user)
 {
@@ -36,13 +34,14 @@ static void on_verify(const struct spate_ask *ask, void *user)
     (void)spate_shard_answer_verify(ask->shard, ask->conn_id, alert, "not trusted");
 }
 
-static int create(struct relay_node *node, const char *pem, struct spate_error *error)
+static int create(struct relay_node *node, const struct identity *identity,
+                  struct spate_error *error)
 {
     static const char *const alpn[] = {RELAY_ALPN};
     struct spate_tls_options tls;
     spate_tls_options_init(&tls);
-    tls.cert_pem = pem;
-    tls.key_pem = pem;
+    tls.cert_pem = identity->cert_pem;
+    tls.key_pem = identity->key_pem;
     tls.ca_file = node->options->ca;
     tls.alpn = alpn;
     tls.alpn_count = 1;
@@ -64,9 +63,7 @@ bool relay_trust_create(struct relay_node *node)
     const struct relay_options *o = node->options;
     struct spate_error error = {""};
     struct spate_self_signed_options self_signed;
-    char fingerprint[FINGERPRINT_SIZE];
-    char *pem = NULL;
-    size_t size = 0;
+    struct identity identity;
     if (o->token != NULL) {
         const char *wrong = files_token_read(o->token, &node->token);
         if (wrong != NULL) {
@@ -76,13 +73,13 @@ bool relay_trust_create(struct relay_node *node)
     }
     spate_self_signed_options_init(&self_signed);
     self_signed.days = IDENTITY_DAYS;
-    int e = identity_read(o->identity, &self_signed, &pem, &size, &error);
+    int e = identity_open(&identity, o->identity, &self_signed, &error);
     if (e == 0)
-        e = create(node, pem, &error);
+        e = create(node, &identity, &error);
     if (e != 0)
         message("relay", "%s", message_why(&error, e));
-    else if (identity_fingerprint(pem, fingerprint))
-        printf("fingerprint %s\n", fingerprint);
-    secret_free(pem, size);
+    else
+        identity_print(&identity);
+    identity_close(&identity);
     return e == 0;
 }

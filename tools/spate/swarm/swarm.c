@@ -16,10 +16,9 @@
 #include "tools/spate/process.h"
 #include "tools/spate/record.h"
 #include "tools/spate/root.h"
-#include "tools/spate/secret_file.h"
 #include "tools/spate/stop.h"
 
-enum { EVENTS_MAX = 256, IDENTITY_DAYS = 3650, CHECKS_PER_LOOK = 64 };
+enum { EVENTS_MAX = 256, CHECKS_PER_LOOK = 64 };
 
 #define LOOK_NS       UINT64_C(250000000)
 #define RETRY_NS      UINT64_C(20000000) /* while blocks may be asked of a second peer */
@@ -38,33 +37,25 @@ static bool create_server_tls(struct swarm *swarm)
     struct spate_error error = {""};
     struct spate_tls_options tls;
     struct spate_self_signed_options self_signed;
-    char fingerprint[FINGERPRINT_SIZE];
-    char *cert = NULL;
-    char *key = NULL;
-    size_t size = 0;
+    struct identity identity;
     if (o->listen_count == 0)
         return true;
     spate_self_signed_options_init(&self_signed);
     self_signed.days = IDENTITY_DAYS;
-    int e = o->identity != NULL ? identity_read(o->identity, &self_signed, &cert, &size, &error)
-                                : spate_self_signed(&self_signed, &cert, &key, &error);
+    int e = identity_open(&identity, o->identity, &self_signed, &error);
     spate_tls_options_init(&tls);
     tls.alpn = alpn;
     tls.alpn_count = 1;
-    tls.cert_pem = cert;
-    tls.key_pem = o->identity != NULL ? cert : key;
+    tls.cert_pem = identity.cert_pem;
+    tls.key_pem = identity.key_pem;
     tls.keylog_file = getenv("SSLKEYLOGFILE");
     if (e == 0)
         e = spate_tls_server_create(&tls, &swarm->tls, &error);
     if (e != 0)
         swarm_say(swarm, "%s", message_why(&error, e));
-    else if (identity_fingerprint(cert, fingerprint))
-        printf("fingerprint %s\n", fingerprint);
-    if (o->identity != NULL)
-        secret_free(cert, size);
     else
-        spate_free(cert);
-    spate_free(key);
+        identity_print(&identity);
+    identity_close(&identity);
     return e == 0;
 }
 
