@@ -151,19 +151,29 @@ static void on_hello(struct relay_node *node, struct relay_link *link)
     message("relay", "unit %u is a neighbour", hello.unit);
 }
 
-static void on_stream(struct relay_node *node, struct relay_link *link, struct spate_event *event)
+static void take_hello(struct relay_link *link, const struct spate_slice *slice)
 {
-    const struct spate_slice *slice = &event->u.data.slice;
     size_t room = RELAY_HELLO_SIZE - link->hello_size;
     if (slice->size > room) {
         refuse(link, RELAY_ERROR_HELLO, "more than a hello");
     } else {
         memcpy(link->hello_in + link->hello_size, slice->data, slice->size);
         link->hello_size += (uint32_t)slice->size;
-        if (event->u.data.fin)
-            on_hello(node, link);
     }
-    spate_slice_release(node->shard, &event->u.data.slice);
+}
+
+/* Bytes of a stream: those of the hello. */
+static void on_stream(struct relay_node *node, struct relay_link *link,
+                      const struct spate_event *event)
+{
+    for (size_t i = 0; i < event->u.batch.count; i++) {
+        struct spate_slice slice = event->u.batch.slices[i];
+        if (link != NULL && link->conn != NULL && !link->was_refused)
+            take_hello(link, &slice);
+        spate_slice_release(node->shard, &slice);
+    }
+    if (event->u.batch.fin && link != NULL && link->conn != NULL && !link->was_refused)
+        on_hello(node, link);
 }
 
 /* ---- Heartbeats ---- */
@@ -459,17 +469,7 @@ void relay_link_event(struct relay_node *node, struct spate_event *event)
     }
     switch (event->kind) {
     case SPATE_EVENT_STREAM_BATCH:
-        for (size_t i = 0; i < event->u.batch.count; i++) {
-            struct spate_event one = {.kind = SPATE_EVENT_STREAM_DATA, .conn = event->conn};
-            one.u.data.slice = event->u.batch.slices[i];
-            one.u.data.fin = event->u.batch.fin && i + 1 == event->u.batch.count;
-            if (link != NULL && link->conn != NULL)
-                on_stream(node, link, &one);
-            else
-                spate_slice_release(node->shard, &one.u.data.slice);
-        }
-        if (event->u.batch.count == 0 && event->u.batch.fin && link != NULL)
-            on_hello(node, link);
+        on_stream(node, link, event);
         break;
     case SPATE_EVENT_DATAGRAM_BATCH:
         for (size_t i = 0; i < event->u.batch.count; i++) {
