@@ -96,44 +96,20 @@ static int take_number(struct get_options *o, int option, const char *value)
 static int take(void *context, int option, const char *value)
 {
     struct get_options *o = context;
-    switch (option) {
-    case 'o':
-        o->folder = value;
+    const struct option_simple simple[] = {
+        {'o', &o->folder, NULL},         {'a', &o->ca, NULL},
+        {'T', &o->tickets, NULL},        {'Q', &o->qlog, NULL},
+        {'i', NULL, &o->is_insecure},    {'s', NULL, &o->is_separate},
+        {'u', NULL, &o->updates_keys},   {'m', NULL, &o->migrates},
+        {'E', NULL, &o->is_never_early}, {'v', NULL, &o->is_verbose},
+    };
+    if (options_take_simple(simple, sizeof(simple) / sizeof(simple[0]), option, value))
         return 0;
-    case 'a':
-        o->ca = value;
-        return 0;
-    case 'i':
-        o->is_insecure = true;
-        return 0;
-    case 's':
-        o->is_separate = true;
-        return 0;
-    case 'u':
-        o->updates_keys = true;
-        return 0;
-    case 'm':
-        o->migrates = true;
-        return 0;
-    case 'T':
-        o->tickets = value;
-        return 0;
-    case 'Q':
-        o->qlog = value;
-        return 0;
-    case 'E':
-        o->is_never_early = true;
-        return 0;
-    case 'v':
-        o->is_verbose = true;
-        return 0;
-    case 'q':
+    if (option == 'q')
         return options_take_versions("get", value, &o->versions);
-    case 'C':
+    if (option == 'C')
         return options_take_ciphers("get", value, &o->ciphers);
-    default:
-        return take_number(o, option, value);
-    }
+    return take_number(o, option, value);
 }
 
 static int compare_names(const void *a, const void *b)

@@ -136,78 +136,30 @@ static int add_address(const char *option, const char *text, struct net_address 
     return status;
 }
 
-/* Options without a value. */
-static void take_flag(struct serve_options *o, int option)
-{
-    switch (option) {
-    case 'e':
-        o->accepts_early = true;
-        break;
-    case 'f':
-        o->serves_cp = true;
-        break;
-    case 'W':
-        o->echoes = true;
-        break;
-    case 'L':
-        o->lists_folders = true;
-        break;
-    case 'a':
-        o->prints_alt_svc = true;
-        break;
-    case 'R':
-        o->sends_retry = true;
-        break;
-    default: /* 'v' */
-        o->is_verbose = true;
-        break;
-    }
-}
-
-/* Options of --cp, and those without a value. */
-static int take_more(struct serve_options *o, int option, const char *value)
-{
-    switch (option) {
-    case 'w':
-        o->writable = strcmp(value, ".") == 0 ? "" : value;
-        if (o->writable[0] != 0 && !files_path_is_good(value, strlen(value)))
-            return message_usage("serve", "--writable must be a folder below the root, not", value);
-        return 0;
-    case 'T':
-        o->token = value;
-        return 0;
-    case 'I':
-        o->identity = value;
-        return 0;
-    default:
-        take_flag(o, option);
-        return 0;
-    }
-}
-
 /* Returns 0, or the exit status after one line on stderr. */
 static int take(void *context, int option, const char *value)
 {
     struct serve_options *o = context;
+    const struct option_simple simple[] = {
+        {'r', &o->root, NULL},          {'c', &o->cert, NULL},
+        {'k', &o->key, NULL},           {'o', &o->cert_out, NULL},
+        {'t', &o->ticket_keys, NULL},   {'b', &o->quic_lb, NULL},
+        {'Q', &o->qlog, NULL},          {'H', &o->hand_over, NULL},
+        {'i', &o->inherit, NULL},       {'T', &o->token, NULL},
+        {'I', &o->identity, NULL},      {'e', NULL, &o->accepts_early},
+        {'f', NULL, &o->serves_cp},     {'W', NULL, &o->echoes},
+        {'L', NULL, &o->lists_folders}, {'a', NULL, &o->prints_alt_svc},
+        {'R', NULL, &o->sends_retry},   {'v', NULL, &o->is_verbose},
+    };
     uint64_t number = 0;
     int status;
+    if (options_take_simple(simple, sizeof(simple) / sizeof(simple[0]), option, value))
+        return 0;
     switch (option) {
     case 'l':
         return add_address("--listen", value, o->listen, &o->listen_count, SERVE_LISTEN_MAX);
     case 'p':
         return add_address("--prefer", value, o->prefer, &o->prefer_count, SERVE_PREFER_MAX);
-    case 'r':
-        o->root = value;
-        return 0;
-    case 'c':
-        o->cert = value;
-        return 0;
-    case 'k':
-        o->key = value;
-        return 0;
-    case 'o':
-        o->cert_out = value;
-        return 0;
     case 'n':
         if (o->name_count == SERVE_NAMES_MAX)
             return message_usage("serve", "takes at most 64 names, one too many is", value);
@@ -221,21 +173,6 @@ static int take(void *context, int option, const char *value)
         return status;
     case 'q':
         return options_take_versions("serve", value, &o->versions);
-    case 't':
-        o->ticket_keys = value;
-        return 0;
-    case 'b':
-        o->quic_lb = value;
-        return 0;
-    case 'Q':
-        o->qlog = value;
-        return 0;
-    case 'H':
-        o->hand_over = value;
-        return 0;
-    case 'i':
-        o->inherit = value;
-        return 0;
     case 'd':
         status = options_take_number("serve", "--drain", value, 0, DRAIN_MAX_S, &number);
         o->drain_s = (uint32_t)number;
@@ -249,8 +186,11 @@ static int take(void *context, int option, const char *value)
         status = options_take_number("serve", "--days", value, 1, DAYS_MAX, &number);
         o->days = (uint32_t)number;
         return status;
-    default:
-        return take_more(o, option, value);
+    default: /* 'w' */
+        o->writable = strcmp(value, ".") == 0 ? "" : value;
+        if (o->writable[0] != 0 && !files_path_is_good(value, strlen(value)))
+            return message_usage("serve", "--writable must be a folder below the root, not", value);
+        return 0;
     }
 }
 

@@ -247,6 +247,15 @@ static int take_amount(struct relay_options *o, int option, const char *value)
 static int take(void *context, int option, const char *value)
 {
     struct relay_options *o = context;
+    const struct option_simple simple[] = {
+        {OPTION_IDENTITY, &o->identity, NULL},
+        {OPTION_CA, &o->ca, NULL},
+        {OPTION_TOKEN, &o->token, NULL},
+        {OPTION_JSON, NULL, &o->is_json},
+        {OPTION_NO_TRAINS, NULL, &o->has_no_trains},
+    };
+    if (options_take_simple(simple, sizeof(simple) / sizeof(simple[0]), option, value))
+        return 0;
     switch (option) {
     case OPTION_UNIT:
         return take_unit("--unit", value, &o->unit);
@@ -265,27 +274,12 @@ static int take(void *context, int option, const char *value)
         return take_udp(o, value);
     case OPTION_TO:
         return take_unit("--to", value, &o->device_target);
-    case OPTION_NO_TRAINS:
-        o->has_no_trains = true;
-        return 0;
     case OPTION_PREFIX:
         return take_prefix(o, value);
     case OPTION_ROUTE:
         return take_route(o, value);
-    case OPTION_IDENTITY:
-        o->identity = value;
-        return 0;
     case OPTION_PEER:
         return take_peer(o, value);
-    case OPTION_CA:
-        o->ca = value;
-        return 0;
-    case OPTION_TOKEN:
-        o->token = value;
-        return 0;
-    case OPTION_JSON:
-        o->is_json = true;
-        return 0;
     default:
         return take_amount(o, option, value);
     }
