@@ -145,6 +145,7 @@ static struct sp_conn *prepare(struct conn_pair *pair)
     pair_init(pair);
     pair->config.streams_bidi_max = pair->config.streams_uni_max = STREAMS;
     pair_connect(pair);
+    pair_settle(pair);
     struct sp_conn *conn = pair_conn(pair, SP_SERVER);
     struct sp_stream *stream;
     assert_int_equal(sp_conn_stream_of_frame(conn, (STREAMS - 1) << 2, false, &stream), SP_OK);
