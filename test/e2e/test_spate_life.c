@@ -280,7 +280,10 @@ static bool window_is_held(struct pw *w)
 static bool upload_is_held(struct pw *w)
 {
     const struct held *held = w->server.context;
-    if (held->count > 20)
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < held->count; i++)
+        bytes += held->slices[i].size;
+    if (bytes >= WINDOW / 2)
         release_all(&w->server);
     return held->bytes == UPLOAD_SIZE;
 }

@@ -109,11 +109,12 @@ static struct spate_conn *hold_slices(struct pw *w)
     return w->server.conn;
 }
 
-/* The client has sent its bytes; the server may keep its ACK for a second. */
+/* The client has sent its bytes; the server may keep its ACK for half a second, and has sent that
+ * of the client's first probe of the MTU. */
 static struct spate_conn *delay_an_ack(struct pw *w)
 {
     struct spate_conn *conn = pw_connected(w);
-    pw_for(w, 100 * MS);
+    pw_for(w, 700 * MS);
     (void)open_and_send(conn, 100);
     for (uint32_t i = 0; i < 10; i++) {
         pw_wait(&w->client, 0);
@@ -323,7 +324,7 @@ static struct spate_conn *hold_much_memory(struct pw *w)
 
 static void slow_acks(struct spate_config *config)
 {
-    config->ack_delay_ns_max = 1000 * MS;
+    config->ack_delay_ns_max = 500 * MS;
 }
 
 static void small_stream_window(struct spate_config *config)
