@@ -129,8 +129,8 @@ def check_handshakes(text, loaded):
         assert done - IN_FLIGHT <= count <= done + 4 * IN_FLIGHT, (text, done)
         slow = [int(ms) for ms in re.findall(rf'^\S+ \d+: {role} 0x[0-9a-f]+ took (\d+) ms$', text,
                                              flags=re.MULTILINE)]
-        # The relay delays by 60 ms, each way: all of them are slow.
-        assert len(slow) == count and min(slow) >= 120, text
+        # The relay delays by 60 ms, each way: all of them are slow.  Lines may be lost at the end.
+        assert count - IN_FLIGHT <= len(slow) <= count and min(slow) >= 110, (role, count, text)
     assert buckets(text, 'handshake_us')[0][0] >= 64 << 10, text
 
 
