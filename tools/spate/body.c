@@ -58,7 +58,7 @@ void body_init(struct body *body, struct body_share *share)
 static void set(struct body *body, uint64_t size)
 {
     assert(!body->is_set);
-    body->is_set = true;
+    body->is_set = body->is_counted = true;
     body->left = size;
     body->share->memory->count++;
 }
@@ -152,10 +152,9 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret)
     return size;
 }
 
-static void free_first(struct body *body)
+static void free_piece(struct body *body, struct body_piece *piece)
 {
-    struct body_piece *piece = STAILQ_FIRST(&body->pieces);
-    STAILQ_REMOVE_HEAD(&body->pieces, link);
+    STAILQ_REMOVE(&body->pieces, piece, body_piece, link);
     body->lent_bytes -= piece->size;
     body->share->memory->bytes_left += piece->size;
     share_give(&body->share->lent, piece->size);
@@ -172,8 +171,17 @@ void body_give_back(struct body *body, uint64_t size)
             return;
         }
         size -= rest;
-        free_first(body);
+        free_piece(body, piece);
     }
+}
+
+void body_take_back(struct body *body)
+{
+    struct body_piece *last = STAILQ_FIRST(&body->pieces);
+    while (last != NULL && STAILQ_NEXT(last, link) != NULL)
+        last = STAILQ_NEXT(last, link);
+    if (last != NULL)
+        free_piece(body, last);
 }
 
 void body_stop(struct body *body)
@@ -181,18 +189,20 @@ void body_stop(struct body *body)
     close_file(body);
     body->left = 0;
     body->has_failed = false;
+    if (body->is_counted)
+        body->share->memory->count--;
+    body->is_counted = false;
 }
 
 void body_end(struct body *body)
 {
-    close_file(body);
+    body_stop(body);
     while (!STAILQ_EMPTY(&body->pieces))
-        free_first(body);
+        free_piece(body, STAILQ_FIRST(&body->pieces));
     free(body->text);
     if (body->is_set) {
         body->share->memory->bytes_left += body->text_bytes;
         share_give(&body->share->text, body->text_bytes);
-        body->share->memory->count--;
     }
     body_init(body, body->share);
 }

@@ -32,6 +32,7 @@ struct body_share {
 struct body {
     struct body_share *share;
     bool is_set;     /* it was given a file or a text */
+    bool is_counted; /* .. and is being sent */
     int fd;          /* -1: no file, or all is read */
     char *text;      /* allocated, or NULL */
     uint64_t offset; /* in the file, of the next byte to read */
@@ -76,6 +77,9 @@ size_t body_take(struct body *body, uint64_t wanted_bytes, const void **ret);
 
 /* The next `size` bytes of those that are lent came back. */
 void body_give_back(struct body *body, uint64_t size);
+
+/* What was handed out last, of a file, is not lent: nobody has seen it. */
+void body_take_back(struct body *body);
 
 /* No more bytes are handed out; those that are lent stay. */
 void body_stop(struct body *body);

@@ -116,6 +116,8 @@ static void stream_end(struct serve_files *files, struct serve_stream *stream, i
     if (stream->stage == STAGE_WAITING)
         TAILQ_REMOVE(&files->waiting, stream, link);
     body_stop(&stream->body);
+    if (stream->next_size > 0)
+        body_take_back(&stream->body);
     stream->next_size = 0;
     drop_partial(files, stream);
     stream->stage = STAGE_ENDED;

@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ static struct lent lent[CONNS * STREAMS * 4];
 static uint32_t lent_count;
 static struct serve_files files;
 static uint64_t memory_all;
+static bool is_short; /* the library has no memory */
 
 /* ---- The library ---- */
 
@@ -95,6 +97,8 @@ int spate_stream_send(struct spate_conn *conn, uint64_t stream_id, const void *d
                       bool fin, uint64_t tag)
 {
     (void)data, (void)fin;
+    if (is_short)
+        return -ENOBUFS;
     assert_true(lent_count < QT_COUNT(lent));
     conn->streams[stream_id / 4].sent_bytes += size;
     lent[lent_count++] = (struct lent){conn, stream_id, tag, size};
@@ -130,6 +134,25 @@ static void say_on_all(int conn_count, const char *text)
             say(&conns[i], id, text);
 }
 
+/* A client wants an answer no longer, and leaves its own side of the stream open. */
+static void stop(struct spate_conn *conn, uint64_t id)
+{
+    struct spate_event stopped = event_of(SPATE_EVENT_STREAM_STOPPED, conn, id);
+    serve_stream_event(&files, &stopped);
+}
+
+/* Gives everything back that was lent. */
+static void return_all(void)
+{
+    for (uint32_t i = 0; i < lent_count; i++) {
+        struct spate_event sent = event_of(SPATE_EVENT_SENT, lent[i].conn, lent[i].stream_id);
+        sent.u.sent.tag = lent[i].tag;
+        sent.u.sent.size = lent[i].size;
+        serve_stream_event(&files, &sent);
+    }
+    lent_count = 0;
+}
+
 /* All connections are of one address, but for the last one. */
 static int set_up(void **state)
 {
@@ -139,6 +162,7 @@ static int set_up(void **state)
     for (int i = 0; i < CONNS; i++)
         conns[i].host = i < CONNS - 1 ? 7 : 8;
     lent_count = 0;
+    is_short = false;
     assert_non_null(mkdtemp(path));
     int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int fd = openat(root, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -153,12 +177,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    for (uint32_t i = 0; i < lent_count; i++) {
-        struct spate_event sent = event_of(SPATE_EVENT_SENT, lent[i].conn, lent[i].stream_id);
-        sent.u.sent.tag = lent[i].tag;
-        sent.u.sent.size = lent[i].size;
-        serve_stream_event(&files, &sent);
-    }
+    return_all();
     for (int i = 0; i < CONNS; i++) {
         for (uint64_t id = 0; id < 4 * (uint64_t)STREAMS; id += 4) {
             struct spate_event closed = event_of(SPATE_EVENT_STREAM_CLOSED, &conns[i], id);
@@ -206,12 +225,46 @@ static void files_for_an_address_leave_memory_for_others(void **state)
     }
 }
 
+static void what_is_no_longer_sent_takes_no_share(void **state)
+{
+    (void)state;
+    struct spate_conn *other = &conns[CONNS - 1];
+    for (uint64_t id = 0; id < 4 * (uint64_t)STREAMS; id += 4) {
+        say(&conns[0], id, "GET /file\r\n");
+        stop(&conns[0], id);
+    }
+    return_all();
+    assert_int_equal(files.memory.bytes_left, memory_all);
+    say(other, 0, "GET /file\r\n");
+    assert_int_equal(other->streams[0].sent_bytes, FILE_SIZE);
+}
+
+static void what_could_not_be_sent_goes_with_the_request(void **state)
+{
+    (void)state;
+    is_short = true;
+    say(&conns[0], 0, "GET /file\r\n");
+    say(&conns[0], 4, "GET /file\r\n");
+    assert_true(serve_files_retry(&files));
+    stop(&conns[0], 0);
+    stop(&conns[0], 4);
+    assert_int_equal(files.memory.bytes_left, memory_all);
+    assert_false(serve_files_retry(&files));
+
+    is_short = false;
+    say(&conns[0], 8, "GET /file\r\n");
+    assert_int_equal(conns[0].streams[2].sent_bytes, FILE_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(incomplete_requests_of_an_address_leave_room_for_others,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_for_an_address_leave_memory_for_others, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_no_longer_sent_takes_no_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_could_not_be_sent_goes_with_the_request, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
