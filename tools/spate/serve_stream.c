@@ -27,6 +27,8 @@ enum stage {
 
 /* A connection. */
 struct serve_conn {
+    LIST_ENTRY(serve_conn) link;
+    LIST_HEAD(, serve_stream) streams;
     struct body_share share; /* of its streams */
     struct share partial;    /* requests that are kept, not bytes */
 };
@@ -34,6 +36,7 @@ struct serve_conn {
 struct serve_stream {
     struct spate_conn *conn;
     struct serve_conn *owner;
+    LIST_ENTRY(serve_stream) owner_link;
     uint64_t id;
     enum stage stage;
     struct body body; /* the file, once it is open */
@@ -51,12 +54,8 @@ void serve_files_init(struct serve_files *files, int root, bool is_verbose)
 {
     *files = (struct serve_files){.root = root, .is_verbose = is_verbose};
     body_memory_init(&files->memory);
+    LIST_INIT(&files->conns);
     TAILQ_INIT(&files->waiting);
-}
-
-void serve_files_deinit(struct serve_files *files)
-{
-    body_memory_deinit(&files->memory);
 }
 
 /* ---- The life of a stream ---- */
@@ -72,15 +71,10 @@ static struct serve_conn *conn_of(struct serve_files *files, struct spate_conn *
         return NULL;
     }
     owner->partial = share_begin(owner->share.source, SHARE_KEPT);
+    LIST_INIT(&owner->streams);
+    LIST_INSERT_HEAD(&files->conns, owner, link);
     spate_conn_set_user(conn, owner);
     return owner;
-}
-
-static void conn_end(struct serve_conn *owner)
-{
-    if (owner != NULL)
-        body_share_end(&owner->share);
-    free(owner);
 }
 
 static void stream_create(struct serve_files *files, struct spate_conn *conn, uint64_t id)
@@ -96,6 +90,7 @@ static void stream_create(struct serve_files *files, struct spate_conn *conn, ui
     stream->owner = owner;
     stream->id = id;
     body_init(&stream->body, &owner->share);
+    LIST_INSERT_HEAD(&owner->streams, stream, owner_link);
 }
 
 static void drop_partial(struct serve_files *files, struct serve_stream *stream)
@@ -137,8 +132,27 @@ static void stream_destroy(struct serve_files *files, struct serve_stream *strea
     if (files->is_verbose)
         hq_print_line(stream->status, stream->queued_bytes, stream->path);
     body_end(&stream->body);
+    LIST_REMOVE(stream, owner_link);
     free(stream->path);
     free(stream);
+}
+
+static void conn_end(struct serve_files *files, struct serve_conn *owner)
+{
+    if (owner == NULL)
+        return;
+    while (!LIST_EMPTY(&owner->streams))
+        stream_destroy(files, LIST_FIRST(&owner->streams)); /* of one that has not ended */
+    body_share_end(&owner->share);
+    LIST_REMOVE(owner, link);
+    free(owner);
+}
+
+void serve_files_deinit(struct serve_files *files)
+{
+    while (!LIST_EMPTY(&files->conns))
+        conn_end(files, LIST_FIRST(&files->conns));
+    body_memory_deinit(&files->memory);
 }
 
 static void stream_wait(struct serve_files *files, struct serve_stream *stream)
@@ -288,7 +302,7 @@ void serve_stream_event(struct serve_files *files, struct spate_event *event)
 {
     struct serve_stream *stream = event->stream_user;
     if (event->kind == SPATE_EVENT_CLOSED) {
-        conn_end(event->conn_user);
+        conn_end(files, event->conn_user);
         return;
     }
     if (event->kind == SPATE_EVENT_STREAM_OPENED) {

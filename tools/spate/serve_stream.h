@@ -16,6 +16,7 @@ struct serve_stream;
 struct serve_files {
     int root; /* from root_open() */
     struct body_memory memory;
+    LIST_HEAD(, serve_conn) conns;
     uint32_t partial_count; /* streams that hold a part of their request */
     /* Streams that have a request, and no memory or descriptor to answer it, the oldest first. */
     TAILQ_HEAD(serve_waiting, serve_stream) waiting;
@@ -23,6 +24,8 @@ struct serve_files {
 };
 
 void serve_files_init(struct serve_files *files, int root, bool is_verbose);
+
+/* After the engine's end, which tells nobody of connections that live: frees what they have. */
 void serve_files_deinit(struct serve_files *files);
 
 /* Handles an event of a connection that speaks HTTP/0.9, whose user pointer is this function's.

@@ -225,6 +225,15 @@ static void files_for_an_address_leave_memory_for_others(void **state)
     }
 }
 
+/* Returns the descriptor that the next file gets. */
+static int next_descriptor(void)
+{
+    int fd = dup(STDIN_FILENO);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    return fd;
+}
+
 static void what_is_no_longer_sent_takes_no_share(void **state)
 {
     (void)state;
@@ -256,6 +265,27 @@ static void what_could_not_be_sent_goes_with_the_request(void **state)
     assert_int_equal(conns[0].streams[2].sent_bytes, FILE_SIZE);
 }
 
+/* A second signal ends a server at once: its engine is destroyed, and no event comes. */
+static void a_server_that_ends_at_once_leaves_nothing(void **state)
+{
+    (void)state;
+    const int descriptor = next_descriptor();
+    say_on_all(4, "GET /file\r\n");
+    say(&conns[4], 0, "GET /fi");
+    say(&conns[4], 4, "GET /none\r\n");
+    assert_true(next_descriptor() > descriptor);
+    assert_true(files.memory.bytes_left < memory_all);
+    assert_false(TAILQ_EMPTY(&files.waiting));
+    serve_files_deinit(&files);
+    assert_int_equal(next_descriptor(), descriptor);
+    assert_int_equal(files.memory.bytes_left, memory_all);
+    assert_int_equal(files.memory.count, 0);
+    assert_int_equal(files.partial_count, 0);
+    assert_true(TAILQ_EMPTY(&files.waiting));
+    memset(conns, 0, sizeof(conns)); /* nothing is said to those that are no more */
+    lent_count = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +295,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_longer_sent_takes_no_share, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_could_not_be_sent_goes_with_the_request, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_server_that_ends_at_once_leaves_nothing, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
