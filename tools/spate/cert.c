@@ -26,7 +26,9 @@ static const char usage_text[] =
     "  --name NAME       a DNS name or IP address it is for; may be repeated\n"
     "                    (default: localhost, 127.0.0.1 and ::1)\n"
     "  --days N          valid from now on, 1 to 36500 (default: 30)\n"
-    "  --type TYPE       p256, ed25519 or rsa (default: p256)\n";
+    "  --type TYPE       p256, ed25519 or rsa (default: p256)\n"
+    "  --out-cert FILE   the same as --cert-out, as it was called before\n"
+    "  --out-key FILE    the same as --key-out\n";
 
 struct cert_options {
     const char *cert_out;
