@@ -192,6 +192,19 @@ def a_picture_is_drawn(folder):
     assert 'a<b' in [text.text for text in root.findall(space + 'text')]
 
 
+def names_are_inside_the_picture(folder):
+    """However long they are, and however many: there may be 64."""
+    log = folder / 'l.hlog'
+    log.write_text(''.join(line_of([i + 1], f'{i:02}-' + 40 * 'm') for i in range(64)))
+    run('draw', log, '-o', folder / 'l.svg')
+    root = xml.etree.ElementTree.parse(folder / 'l.svg').getroot()
+    names = [text for text in root if text.text is not None and text.text.endswith('m')]
+    assert len(names) == 64
+    for name in names:  # a letter of 12 pixels has 7 in the mean
+        assert int(name.get('x')) + 7 * 43 <= int(root.get('width')), name.attrib
+        assert int(name.get('y')) + 4 <= int(root.get('height')), name.attrib
+
+
 def what_is_broken_is_refused(folder):
     log = folder / 'i.hlog'
     good = line_of(list(values_of(5, 300)), 'x')
@@ -250,7 +263,8 @@ def main():
     for test in (logs_of_each_compression_are_read, other_precisions_are_read,
                  merged_logs_have_the_sum, two_files_are_compared,
                  counts_of_an_engine_are_no_times, a_picture_is_drawn,
-                 what_is_broken_is_refused, a_line_of_any_length_takes_bounded_memory):
+                 names_are_inside_the_picture, what_is_broken_is_refused,
+                 a_line_of_any_length_takes_bounded_memory):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 test(pathlib.Path(folder))

@@ -2,9 +2,11 @@
 #include "tools/histogram/svg.h"
 
 #include <math.h>
+#include <string.h>
 
-/* Right of the curves are their names. */
-enum { WIDTH = 1040, HEIGHT = 480, LEFT = 80, RIGHT = 170, TOP = 20, BOTTOM = 50, ROW = 18 };
+/* The curves are left of EDGE, and their names right of it: for these the picture grows. */
+enum { EDGE = 870, WIDTH = 1040, HEIGHT = 480, LEFT = 80, TOP = 20, BOTTOM = 50, ROW = 18 };
+enum { NAME = EDGE + 56, LETTER = 8 }; /* a letter is less wide than that, nearly always */
 
 #define NINES_MAX 5.0 /* 99.999 % */
 
@@ -14,7 +16,7 @@ static const char *const colors[] = {"#2a6fdb", "#d9480f", "#2b8a3e", "#9c36b5",
 static double x_of(double percentile)
 {
     double nines = -log10(fmax(1 - percentile / 100, 1e-6));
-    return LEFT + (WIDTH - LEFT - RIGHT) * fmin(nines, NINES_MAX) / NINES_MAX;
+    return LEFT + (EDGE - LEFT) * fmin(nines, NINES_MAX) / NINES_MAX;
 }
 
 static const char *const dashes[] = {"none", "6 3", "2 3"};
@@ -45,6 +47,11 @@ static struct range range_of(const struct histogram_curve *curves, uint32_t coun
     return range;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static void write_text(const char *text, FILE *file)
 {
     for (; *text != '\0'; text++) {
@@ -68,8 +75,8 @@ static void write_grid(const struct range *range, const char *unit, FILE *file)
         fprintf(file,
                 "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" class=\"g\"/>"
                 "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.10g %s</text>\n",
-                LEFT, WIDTH - RIGHT, y_of(range, pow(10, power)), y_of(range, pow(10, power)),
-                LEFT - 6, y_of(range, pow(10, power)) + 4, pow(10, power), unit);
+                LEFT, EDGE, y_of(range, pow(10, power)), y_of(range, pow(10, power)), LEFT - 6,
+                y_of(range, pow(10, power)) + 4, pow(10, power), unit);
 }
 
 static void write_curve(const struct histogram_curve *curve, const struct range *range,
@@ -94,13 +101,19 @@ void histogram_write_svg(const struct histogram_curve *curves, uint32_t count, d
                          const char *unit, FILE *file)
 {
     struct range range = range_of(curves, count, divisor);
+    size_t width = WIDTH;
+    size_t height = HEIGHT;
+    for (uint32_t i = 0; i < count; i++) {
+        width = larger(width, NAME + LETTER * strlen(curves[i].name));
+        height = larger(height, TOP + ROW * ((size_t)i + 2));
+    }
     fprintf(file,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-            "viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%zu\" height=\"%zu\" "
+            "viewBox=\"0 0 %zu %zu\" font-family=\"sans-serif\" font-size=\"12\">\n"
             "<style>text{fill:#333}.g{stroke:#bbb;stroke-width:.6}.b{fill:#fff}"
             "@media(prefers-color-scheme:dark){text{fill:#ddd}.g{stroke:#555}.b{fill:#1b1b1b}}"
             "</style>\n<rect width=\"100%%\" height=\"100%%\" class=\"b\"/>\n",
-            WIDTH, HEIGHT, WIDTH, HEIGHT);
+            width, height, width, height);
     write_grid(&range, unit, file);
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t color_count = sizeof(colors) / sizeof(colors[0]);
@@ -111,8 +124,8 @@ void histogram_write_svg(const struct histogram_curve *curves, uint32_t count, d
         int y = (int)(TOP + ROW * (i + 1));
         write_curve(&curves[i], &range, divisor, style, file);
         fprintf(file, "<line x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\" stroke-width=\"1.8\" %s/>",
-                WIDTH - RIGHT + 30, WIDTH - RIGHT + 50, y - 4, y - 4, style);
-        fprintf(file, "<text x=\"%d\" y=\"%d\">", WIDTH - RIGHT + 56, y);
+                EDGE + 30, EDGE + 50, y - 4, y - 4, style);
+        fprintf(file, "<text x=\"%d\" y=\"%d\">", NAME, y);
         write_text(curves[i].name, file);
         fputs("</text>\n", file);
     }
