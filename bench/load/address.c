@@ -48,7 +48,7 @@ static bool parse(const char *text, const char *option, uint16_t port_min,
                            option, text);
     if (strspn(port, "0123456789") != strlen(port) || !number_parse_size(port, &number) ||
         number < port_min || number > 65535)
-        return failure_set(failure, "%s must be a port from %d to 65535, not '%s'", option,
+        return failure_set(failure, "%s must have a port from %d to 65535, not '%s'", option,
                            port_min, port);
     *ret_port = port;
     return true;

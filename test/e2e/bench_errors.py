@@ -36,7 +36,7 @@ class CommandLine(support.BenchTest):
                 (['bulk', '--vs-limit', '--connect', '127.0.0.1:9'], 'exclude each other'),
                 (['bulk', '--json'], 'a value is missing after --json: FILE'),
                 (['bulk', '--s', '1'], 'unknown option --s; see spate-bench --help'),
-                (['serve', '--listen', '127.0.0.1:99999'], 'a port from 0 to 65535'),
+                (['serve', '--listen', '127.0.0.1:99999'], '--listen must have a port'),
                 (['serve', '--listen', 'x'], '--listen must be ADDR:PORT')):
             self.assert_fails(words, part, code=2)
 
@@ -53,7 +53,7 @@ class CommandLine(support.BenchTest):
     def test_addresses_that_are_none_are_told_apart(self):
         for address, part in (('localhost', 'ADDR:PORT'), ('::1:443', 'ADDR:PORT'),
                               ('[::1]', 'ADDR:PORT'), (':4433', 'ADDR:PORT'),
-                              ('127.0.0.1:0', 'a port from 1 to 65535'),
+                              ('127.0.0.1:0', 'must have a port from 1 to 65535'),
                               ('127.0.0.1:65536', 'a port from 1 to 65535'),
                               ('127.0.0.1:x', "not 'x'")):
             self.assert_fails(['bulk', '--connect', address], part, code=2)
