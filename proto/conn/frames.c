@@ -378,7 +378,7 @@ static enum sp_err handle_all(struct sp_conn *conn, struct sp_packet *packet, ui
         packet->is_eliciting = packet->is_nonprobing = true;
         if (packet->lone_buffer != NULL && must_drop_stream(conn, packet, packet->lone))
             return SP_DROP;
-        if (sp_conn_extend_stream(conn, packet->lone, packet->lone_buffer))
+        if (packet->continues && sp_conn_extend_stream(conn, packet->lone, packet->lone_buffer))
             return SP_OK;
         return sp_conn_on_stream(conn, packet->lone, packet->lone_buffer);
     }

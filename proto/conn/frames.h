@@ -19,6 +19,7 @@ struct sp_packet {
     const struct sp_frame_stream *lone; /* not NULL: its one frame; `payload` has the frame's head
                                            alone */
     struct sb_buffer *lone_buffer;      /* of its data; NULL: lent memory */
+    bool continues;                     /* the lone frame of the packet before */
     bool is_eliciting;                  /* found out on the way */
     bool is_nonprobing;                 /* found out on the way: more than probes a path */
     uint32_t message_count;             /* messages that it has brought, and that were kept */

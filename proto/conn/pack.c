@@ -16,6 +16,9 @@
  * long as that of the packet before, which is true of nearly all; a wrong guess is found right
  * after opening, and those bytes are moved to where they would be.
  *
+ * A look at each packet costs as much as it saves if small streams, or several in turns, come side
+ * by side.  After a few packets that continue nothing, the rest of a run is opened in one call.
+ *
  * What can be attacked: whoever forges a packet has it written there before it is refused.  Bytes
  * are only written from the end of those of an authentic packet on, up to where those of the packet
  * itself ended: nobody needs what was there.  The packet after one that is not authentic is opened
@@ -28,35 +31,51 @@
 _Static_assert(SP_BATCH_MAX <= 64, "a bit for each packet");
 _Static_assert(SP_STREAM_HEAD_SIZE_MAX < SP_PLACE_SIZE_MIN, "there is something behind a head");
 
-/* Where the bytes of a packet may go to that follows. */
+/* Packets in a row that were looked at, and did not go on where the one before ended. */
+enum { MISSES_MAX = 4 };
+
+/* Where a packet's bytes end, in memory and in their stream. */
 struct tail {
-    uint8_t *end; /* NULL: nowhere */
+    uint8_t *end; /* NULL: the next packet is opened in place */
     size_t head_size;
+    uint64_t id;
+    uint64_t offset;
 };
 
-static size_t plain_size_of(const struct sp_open *open)
+/* Returns whether its plaintext has SP_PLACE_SIZE_MIN bytes. */
+static bool is_large(const struct sp_open *open)
 {
-    return open->size - SB_MIN(open->size, (size_t)SP_TAG_SIZE);
+    return open->size >= SP_PLACE_SIZE_MIN + SP_TAG_SIZE;
+}
+
+/* Returns whether packet `i` is large and stands directly behind the one before it, in one buffer
+ * in which it may stay. */
+static bool is_behind(const struct sp_short *packets, const struct sp_open *opens, uint32_t i)
+{
+    const struct sp_short *packet = &packets[i], *before = &packets[i - 1];
+    return packet->data == before->data + before->size && is_large(&opens[i]) &&
+           packet->datagram->buffer == before->datagram->buffer && !packet->datagram->is_transient;
 }
 
 /* The guess was wrong: all of the packet goes to where it came. */
 static SB_NEVER_INLINE void move_back(struct sp_open *open)
 {
-    size_t body_size = plain_size_of(open) - open->head_size;
+    size_t body_size = open->size - SP_TAG_SIZE - open->head_size;
     memmove(open->data + open->head_size, open->body, body_size);
     memcpy(open->data, open->head, open->head_size);
     open->body = NULL;
     open->head = NULL;
 }
 
-/* Looks at a packet that was opened.  Returns whether it is one STREAM frame.
+/* Looks at a packet that was opened, behind `*ret_tail` if that has an end, which is replaced by
+ * its own.  Returns whether it is one STREAM frame.
  *
  * Of a head that is longer than was guessed only the guessed bytes are at open->head.  It is found
  * all the same: the first byte of each field says where the next one begins, so the walk ends where
  * the guess does only if each of its bytes was there. */
 static bool look(struct sp_open *open, struct sp_packed *packed, struct tail *ret_tail)
 {
-    size_t plain_size = plain_size_of(open);
+    size_t plain_size = open->size - SP_TAG_SIZE;
     const uint8_t *head = open->body != NULL ? open->head : open->data;
     size_t head_size = sp_frame_read_lone_stream(head, plain_size, &packed->frame);
     if (SB_UNLIKELY(open->body != NULL && head_size != open->head_size)) {
@@ -68,54 +87,64 @@ static bool look(struct sp_open *open, struct sp_packed *packed, struct tail *re
     open->head_size = head_size;
     uint8_t *bytes = open->body != NULL ? open->body : open->data + head_size;
     packed->frame.data = bytes;
-    if (!packed->frame.fin)
-        *ret_tail = (struct tail){.end = bytes + packed->frame.size, .head_size = head_size};
+    const struct sp_frame_stream *frame = &packed->frame;
+    packed->continues =
+        ret_tail->end != NULL && frame->id == ret_tail->id && frame->offset == ret_tail->offset;
+    *ret_tail = (struct tail){
+        .end = frame->fin ? NULL : bytes + frame->size,
+        .head_size = head_size,
+        .id = frame->id,
+        .offset = frame->offset + frame->size,
+    };
     return true;
 }
 
-/* Returns the bits of packets that are one STREAM frame. */
-static uint64_t open_packed(const struct sp_conn *conn, struct sp_key *key, struct sp_open *opens,
-                            uint32_t count, uint64_t behind, struct sp_packed *ret_packed)
+/* Returns the bits of packets that are one STREAM frame, among those that were looked at. */
+static uint64_t open_packed(const struct sp_conn *conn, struct sp_key *key,
+                            const struct sp_short *packets, struct sp_open *opens, uint32_t count,
+                            struct sp_packed *ret_packed)
 {
     uint64_t lone = 0;
+    uint32_t misses = 0;
     struct tail tail = {.end = NULL};
-    for (uint32_t i = 0; i < count; i++) {
-        struct sp_open *open = &opens[i];
-        bool is_large = plain_size_of(open) >= SP_PLACE_SIZE_MIN;
-        if (tail.end != NULL && (behind >> i & 1) != 0 && is_large) {
+    for (uint32_t at = 0, end; at < count; at = end) {
+        struct sp_open *open = &opens[at];
+        bool goes_down = tail.end != NULL;
+        bool is_followed = false;
+        end = at + 1;
+        if (goes_down) {
             open->body = tail.end;
-            open->head = ret_packed[i].head;
+            open->head = ret_packed[at].head;
             open->head_size = tail.head_size;
             memset(open->head, 0, SP_STREAM_HEAD_SIZE_MAX);
+            is_followed = end < count && is_behind(packets, opens, end);
+        } else if (misses < MISSES_MAX) {
+            while (end < count &&
+                   !(is_followed = is_large(&opens[end - 1]) && is_behind(packets, opens, end)))
+                end++;
+        } else {
+            end = count;
         }
-        tail.end = NULL;
-        conn->protect.ops->open(key, open, 1);
-        if (open->is_authentic && is_large && look(open, &ret_packed[i], &tail))
-            lone |= UINT64_C(1) << i;
+        conn->protect.ops->open(key, open, end - at);
+        if (!goes_down && !is_followed)
+            break;
+        uint32_t last = end - 1;
+        bool is_lone = opens[last].is_authentic && look(&opens[last], &ret_packed[last], &tail);
+        lone |= (uint64_t)is_lone << last;
+        misses = is_lone && ret_packed[last].continues ? 0 : misses + 1;
+        if (!is_lone || !is_followed || misses == MISSES_MAX)
+            tail.end = NULL;
     }
     return lone;
 }
 
-uint64_t sp_conn_packets_behind(const struct sp_short *packets, uint32_t count)
-{
-    uint64_t behind = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        const struct sp_datagram *datagram = packets[i].datagram;
-        bool is_behind = packets[i].data == packets[i - 1].data + packets[i - 1].size &&
-                         datagram->buffer == packets[i - 1].datagram->buffer &&
-                         !datagram->is_transient;
-        behind |= (uint64_t)is_behind << i;
-    }
-    return behind;
-}
-
-uint64_t sp_conn_open_run(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens,
-                          uint32_t count, uint64_t behind, struct sp_packed *ret_packed)
+uint64_t sp_conn_open_run(struct sp_conn *conn, struct sp_key *key, const struct sp_short *packets,
+                          struct sp_open *opens, uint32_t count, struct sp_packed *ret_packed)
 {
     const struct sp_protect_ops *ops = conn->protect.ops;
     bool places = conn->pieces.lent_count > 0;
-    if (!places && behind >> 1 != 0 && count > 1 && ops->opens_down(key))
-        return open_packed(conn, key, opens, count, behind, ret_packed);
+    if (!places && count > 1 && ops->opens_down(key))
+        return open_packed(conn, key, packets, opens, count, ret_packed);
     uint64_t placed = places ? sp_conn_place(conn, key, opens, count, ret_packed) : 0;
     ops->open(key, opens, count);
     return placed;

@@ -15,15 +15,10 @@ struct sp_short {
                         header */
 };
 
-/* Returns a bit for each packet that stands directly behind the one before it, in one buffer in
- * which it may stay. */
-uint64_t sp_conn_packets_behind(const struct sp_short *packets, uint32_t count);
-
-/* Opens packets with one key: in place, into lent memory or, if packets continue a train, with
- * their bytes directly behind those of the packet before.  Bit i of `behind`: see above; that of
- * the first is not looked at.  Returns the bits of packets that are known to be one STREAM frame:
- * they have a frame in `ret_packed` at the same index, and its head_size. */
-uint64_t sp_conn_open_run(struct sp_conn *conn, struct sp_key *key, struct sp_open *opens,
-                          uint32_t count, uint64_t behind, struct sp_packed *ret_packed);
+/* Opens packets with one key: in place, into lent memory or, if they are a train, with the bytes of
+ * one directly behind those of the one before.  Returns the bits of packets that are known to be
+ * one STREAM frame: they have a frame in `ret_packed` at the same index, and its head_size. */
+uint64_t sp_conn_open_run(struct sp_conn *conn, struct sp_key *key, const struct sp_short *packets,
+                          struct sp_open *opens, uint32_t count, struct sp_packed *ret_packed);
 
 #endif

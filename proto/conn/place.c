@@ -93,8 +93,11 @@ uint64_t sp_conn_place(struct sp_conn *conn, struct sp_key *key, struct sp_open 
     struct claims claims;
     SB_ASSERT(count <= SP_BATCH_MAX);
     claims.count = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (place(conn, key, &opens[i], &claims, &ret_packed[i].frame))
+    for (uint32_t i = 0; i < count; i++) {
+        if (place(conn, key, &opens[i], &claims, &ret_packed[i].frame)) {
+            ret_packed[i].continues = false;
             placed |= UINT64_C(1) << i;
+        }
+    }
     return placed;
 }

@@ -8,6 +8,7 @@
 /* What is known of a packet that is one STREAM frame and nothing else. */
 struct sp_packed {
     struct sp_frame_stream frame;          /* `data` is where its bytes are, or will be */
+    bool continues;                        /* that of the packet before, mostly in memory too */
     uint8_t head[SP_STREAM_HEAD_SIZE_MAX]; /* of the frame, if open->head is it */
 };
 

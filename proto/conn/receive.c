@@ -314,7 +314,7 @@ static struct sp_conn_path *path_of(struct sp_conn *conn, const struct sp_short 
 /* Handles a packet after the attempt to open it. */
 static void receive_short(struct sp_conn *conn, const struct sp_short *received,
                           const struct sp_key *key, const struct sp_open *open,
-                          const struct sp_frame_stream *lone, uint64_t now_ns)
+                          const struct sp_packed *lone, uint64_t now_ns)
 {
     size_t size = open->header_size + open->size;
     if (!open->is_authentic) {
@@ -343,8 +343,9 @@ static void receive_short(struct sp_conn *conn, const struct sp_short *received,
         .payload = open->head != NULL ? open->head : open->data,
         .payload_size = lone != NULL ? open->head_size : open->size - SP_TAG_SIZE,
         .size = size,
-        .lone = lone,
+        .lone = lone != NULL ? &lone->frame : NULL,
         .lone_buffer = conn->pieces.lent_count > 0 ? NULL : received->datagram->buffer,
+        .continues = lone != NULL && lone->continues,
         .datagram = received->datagram,
         .path = path_of(conn, received, now_ns),
         .key = key,
@@ -413,21 +414,19 @@ static void flush_short_run(struct sp_conn *conn, struct short_run *run, uint64_
     if (count == 0)
         return;
     unmask_short_run(conn, run, opens);
-    uint64_t behind = sp_conn_packets_behind(run->packets, count);
     for (uint32_t at = 0; at < count && conn->state == SP_CONN_OPEN;) {
         struct sp_key *key = key_of_short(conn, &opens[at]);
         uint32_t first = at, end = at + 1;
         while (end < count && key_of_short(conn, &opens[end]) == key)
             end++;
         uint64_t lone =
-            sp_conn_open_run(conn, key, &opens[at], end - at, behind >> at, &packed[at]);
+            sp_conn_open_run(conn, key, &run->packets[at], &opens[at], end - at, &packed[at]);
         if (SB_UNLIKELY(conn->streams.count > SP_STREAM_MAP_FEW))
             sp_conn_prefetch_streams(conn, &opens[at], end - at);
         for (; at < end && conn->state == SP_CONN_OPEN; at++) {
             const struct sp_short *packet = &run->packets[at];
             bool is_lone = (lone >> (at - first) & 1) != 0;
-            receive_short(conn, packet, key, &opens[at], is_lone ? &packed[at].frame : NULL,
-                          now_ns);
+            receive_short(conn, packet, key, &opens[at], is_lone ? &packed[at] : NULL, now_ns);
         }
     }
     if (conn->state == SP_CONN_OPEN && conn->bits.spins)

@@ -245,12 +245,10 @@ static inline size_t sp_frame_read_lone_stream(const uint8_t *bytes, uint64_t si
     uint64_t data_size = size - head_size;
     if (((type & SP_STREAM_LEN) && wire_size != data_size) || data_size > SB_VARINT_MAX - offset)
         return 0;
-    *ret = (struct sp_frame_stream){
-        .id = id,
-        .offset = offset,
-        .size = data_size,
-        .fin = (type & SP_STREAM_FIN) != 0,
-    };
+    ret->id = id; /* field by field: all at once would be cleared in a loop before */
+    ret->offset = offset;
+    ret->size = data_size;
+    ret->fin = (type & SP_STREAM_FIN) != 0;
     return head_size;
 }
 

@@ -78,6 +78,27 @@ static void what_is_no_lone_frame_goes_back_to_its_place(void **state)
         }
 }
 
+/* A look costs something: after three that are no lone frame, and one that continues none, the run
+ * is opened as it is. */
+static void a_run_that_is_no_train_is_not_looked_at(void **state)
+{
+    struct place_world *world = *state;
+    for (uint32_t odd_count = 0; odd_count < 5; odd_count++) {
+        struct pair_packet packets[COUNT_MAX];
+        place_begin(world);
+        place_inject(world, 0, 1000, 0);
+        place_pull(world);
+        for (uint32_t i = 0; i < COUNT_MAX; i++)
+            place_make(world, UINT64_C(1000) * (i + 1), 1000, i < odd_count ? PLACE_PINGING : 0,
+                       PAIR_FAULT_NONE, &packets[i]);
+        give_train(world, packets, COUNT_MAX);
+        uint32_t count = place_server(world)->pieces.count;
+        assert_int_equal(count, odd_count < 3 ? odd_count + 1 : COUNT_MAX);
+        place_pull(world);
+        assert_int_equal(world->delivered_end, 1000 * (COUNT_MAX + 1));
+    }
+}
+
 static void a_forged_packet_harms_none_of_its_train(void **state)
 {
     struct place_world *world = *state;
@@ -203,6 +224,7 @@ int main(void)
         QT_TEST(place_world, a_train_is_one_slice),
         QT_TEST(place_world, packets_that_are_no_train_stay_where_they_are),
         QT_TEST(place_world, what_is_no_lone_frame_goes_back_to_its_place),
+        QT_TEST(place_world, a_run_that_is_no_train_is_not_looked_at),
         QT_TEST(place_world, a_forged_packet_harms_none_of_its_train),
         QT_TEST(place_world, a_reset_behind_a_train_is_seen),
         QT_TEST(place_world, a_copy_in_a_train_counts_once),
