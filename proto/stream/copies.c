@@ -97,7 +97,10 @@ struct sb_buffer *sp_copies_take(struct sp_copies *copies, struct sp_holding *ho
     struct copy *copy = sb_pool_take_as(pool, is_ordinary);
     if (copy == NULL)
         return NULL;
-    copy->buffer = (struct sb_buffer){.ref_count = 1, .release = on_release};
+    copy->buffer.ref_count = 1; /* one by one: gcc would clear the whole by "rep stos" */
+    copy->buffer.queued_bytes = 0;
+    copy->buffer.release = on_release;
+    copy->buffer.size = 0;
     copy->pool = pool;
     copy->holding = holding;
     holding->ref_count++;
