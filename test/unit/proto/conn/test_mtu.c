@@ -136,6 +136,31 @@ static void a_handshake_alone_sends_no_probe(void **state)
     assert_int_equal(carry_all(pair, SP_SERVER), 1);
 }
 
+/* One that asks for nothing more than 1,200 bytes gets nothing more. */
+static void a_peer_that_takes_no_more_gets_no_probe(void **state)
+{
+    struct conn_pair *pair = *state;
+    start_with(pair, SMALL);
+    run(pair, LARGE, SB_S);
+    write_on_new_stream(pair, sizeof(bytes));
+    assert_int_equal(run(pair, LARGE, SB_S), SMALL);
+    assert_false(client_of(pair)->path->pmtu.is_prepared);
+    assert_false(pair_conn(pair, SP_SERVER)->path->pmtu.is_prepared);
+}
+
+/* What only receives sends no full datagram: its probe goes with the first ACK. */
+static void a_server_that_only_receives_sends_its_probe(void **state)
+{
+    struct conn_pair *pair = *state;
+    start(pair);
+    pair_carry(pair, SP_CLIENT);
+    pair_carry(pair, SP_SERVER);
+    write_on_new_stream(pair, sizeof(bytes));
+    run(pair, LARGE, SB_S);
+    assert_int_equal(pair_conn(pair, SP_SERVER)->datagram_size, LARGE);
+    assert_int_equal(client_of(pair)->datagram_size, LARGE);
+}
+
 /* The ACK of 0-RTT packets comes with the server's first flight. */
 static void a_handshake_with_0_rtt_alone_sends_no_probe_of_the_client(void **state)
 {
@@ -433,6 +458,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         QT_TEST(conn_pair, large_datagrams_wait_for_a_proof),
         QT_TEST(conn_pair, a_handshake_alone_sends_no_probe),
+        QT_TEST(conn_pair, a_peer_that_takes_no_more_gets_no_probe),
+        QT_TEST(conn_pair, a_server_that_only_receives_sends_its_probe),
         QT_TEST(conn_pair, a_handshake_with_0_rtt_alone_sends_no_probe_of_the_client),
         QT_TEST(conn_pair, the_loss_of_a_probe_is_no_congestion),
         QT_TEST(conn_pair, messages_get_through_a_path_that_shrinks),
