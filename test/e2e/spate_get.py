@@ -336,7 +336,7 @@ class Mistakes(Case):
                 ('two URLs have the same file name, a', 'get', *out, url, 'https://other/b/a'),
                 ('--parallel must be 1 to 1000, not 0', 'get', *out, url, '--parallel', '0'),
                 ('--window must be 1Ki to 1Gi, not 1', 'get', *out, url, '--window', '1'),
-                ('--timeout must be 1 to 86400, not -1', 'get', *out, url, '--timeout',
+                ('--timeout must be 1 to 86400 seconds, not -1', 'get', *out, url, '--timeout',
                  '-1'),
                 ('--cipher must be', 'get', *out, url, '--cipher', 'rot13'),
                 ('--quic must be both, prefer-2', 'get', *out, url, '--quic', '2'),

@@ -87,9 +87,7 @@ static int take_number(struct get_options *o, int option, const char *value)
         return options_take_number("get", "--window", value, WINDOW_MIN, WINDOW_MAX,
                                    &o->window_bytes);
     default:
-        status = options_take_number("get", "--timeout", value, 1, TIMEOUT_MAX, &number);
-        o->timeout_ns = number * NS_PER_S;
-        return status;
+        return options_take_seconds("get", "--timeout", value, 1, TIMEOUT_MAX, &o->timeout_ns);
     }
 }
 

@@ -11,6 +11,8 @@
 #include "tools/spate/message.h"
 #include "tools/spate/number.h"
 
+#define NS_PER_S UINT64_C(1000000000)
+
 /* Says what is wrong with an option that getopt_long() has refused.  Returns the exit status. */
 static int refuse(const struct options_spec *spec, const char *word)
 {
@@ -84,6 +86,10 @@ static void write_number(uint64_t number, char ret[32])
 {
     static const char *const units[] = {"", "Ki", "Mi", "Gi"};
     size_t unit = 0;
+    if (number > 0 && number % 1000000000 == 0) {
+        (void)snprintf(ret, 32, "%" PRIu64 "G", number / 1000000000);
+        return;
+    }
     while (unit < 3 && number > 0 && number % 1024 == 0) {
         number /= 1024;
         unit++;
@@ -91,18 +97,34 @@ static void write_number(uint64_t number, char ret[32])
     (void)snprintf(ret, 32, "%" PRIu64 "%s", number, units[unit]);
 }
 
-int options_take_number(const char *command, const char *option, const char *value, uint64_t min,
-                        uint64_t max, uint64_t *ret)
+static int refuse_number(const char *command, const char *option, const char *value, uint64_t min,
+                         uint64_t max, const char *unit)
 {
     char what[128];
     char from[32];
     char to[32];
-    if (number_parse(value, min, max, ret))
-        return 0;
     write_number(min, from);
     write_number(max, to);
-    (void)snprintf(what, sizeof(what), "%s must be %s to %s, not", option, from, to);
+    (void)snprintf(what, sizeof(what), "%s must be %s to %s%s, not", option, from, to, unit);
     return message_usage(command, what, value);
+}
+
+int options_take_number(const char *command, const char *option, const char *value, uint64_t min,
+                        uint64_t max, uint64_t *ret)
+{
+    if (number_parse(value, min, max, ret))
+        return 0;
+    return refuse_number(command, option, value, min, max, "");
+}
+
+int options_take_seconds(const char *command, const char *option, const char *value, uint64_t min,
+                         uint64_t max, uint64_t *ret_ns)
+{
+    uint64_t seconds;
+    if (!number_parse(value, min, max, &seconds))
+        return refuse_number(command, option, value, min, max, " seconds");
+    *ret_ns = seconds * NS_PER_S;
+    return 0;
 }
 
 int options_take_versions(const char *command, const char *value, enum spate_versions *ret)

@@ -47,6 +47,10 @@ int options_take_address(const char *command, const char *option, const char *va
 int options_take_number(const char *command, const char *option, const char *value, uint64_t min,
                         uint64_t max, uint64_t *ret);
 
+/* .. of a time in whole seconds; *ret_ns is in nanoseconds. */
+int options_take_seconds(const char *command, const char *option, const char *value, uint64_t min,
+                         uint64_t max, uint64_t *ret_ns);
+
 /* Read the values of --quic and --cipher.  Return 0, or the exit status after one line on stderr.
  */
 int options_take_versions(const char *command, const char *value, enum spate_versions *ret);

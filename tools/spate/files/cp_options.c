@@ -111,9 +111,7 @@ static int take_number(struct cp_options *o, int option, const char *value)
         return options_take_number(o->command, "--memory", value, MEMORY_MIN, MEMORY_MAX,
                                    &o->memory_bytes);
     default:
-        status = options_take_number(o->command, "--timeout", value, 1, TIMEOUT_MAX, &number);
-        o->timeout_ns = number * NS_PER_S;
-        return status;
+        return options_take_seconds(o->command, "--timeout", value, 1, TIMEOUT_MAX, &o->timeout_ns);
     }
 }
 

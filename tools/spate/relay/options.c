@@ -237,8 +237,7 @@ static int take_amount(struct relay_options *o, int option, const char *value)
             options_take_number("relay", "--datagram-size", value, 1200, 65507, &o->datagram_size);
         break;
     default:
-        status = options_take_number("relay", "--report", value, 1, 86400, &number);
-        o->report_ns = number * UINT64_C(1000000000);
+        status = options_take_seconds("relay", "--report", value, 1, 86400, &o->report_ns);
         break;
     }
     return status;

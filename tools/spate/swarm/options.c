@@ -98,13 +98,9 @@ static int take_number(struct swarm_options *o, int option, const char *value)
         o->piece_size = (uint32_t)number;
         return 0;
     case 'L':
-        status = options_take_number("swarm", "--linger", value, 0, TIME_MAX, &number);
-        o->linger_ns = number * NS_PER_S;
-        return status;
+        return options_take_seconds("swarm", "--linger", value, 0, TIME_MAX, &o->linger_ns);
     default:
-        status = options_take_number("swarm", "--timeout", value, 1, TIME_MAX, &number);
-        o->timeout_ns = number * NS_PER_S;
-        return status;
+        return options_take_seconds("swarm", "--timeout", value, 1, TIME_MAX, &o->timeout_ns);
     }
 }
 
