@@ -92,6 +92,8 @@ bool disk_take(struct disk *disk, struct disk_job *ret)
 
 uint64_t disk_busy_ns(struct disk *disk)
 {
+    if (!disk->has_thread) /* it has ended, and so has the lock */
+        return disk->busy_ns;
     (void)pthread_mutex_lock(&disk->lock);
     uint64_t busy_ns = disk->busy_ns;
     (void)pthread_mutex_unlock(&disk->lock);
