@@ -87,7 +87,8 @@ if [ -n "$sanitize" ]; then
     reports=$(cd "$dir" && pwd)/sanitizer-report
     export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1:log_path=$reports}
     export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=1:log_path=$reports}
-    export TSAN_OPTIONS=${TSAN_OPTIONS:-log_path=$reports}
+    unseen=$here/../test/support/tsan.txt
+    export TSAN_OPTIONS=${TSAN_OPTIONS:-log_path=$reports:suppressions=$unseen}
     report_args+=(--sanitizer-reports "$reports")
 fi
 
