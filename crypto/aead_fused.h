@@ -59,9 +59,9 @@ struct sc_fused {
     void (*init_key)(struct sc_fused_key *key, const uint8_t *aes_key, size_t size,
                      const uint8_t iv[SC_IV_SIZE]);
     void (*seal)(const struct sc_fused_key *key, const struct sp_seal *packet);
-    /* A packet that is not authentic leaves zeros where its plaintext would be. */
-    /* Downwards too: all is read in rising order, the header first, and a vector is hashed and
-     * loaded before its text is stored, which is never above the place that it came from. */
+    /* A packet that is not authentic leaves zeros where its plaintext would be.  Downwards too: all
+     * is read in rising order, the header first, and a vector is hashed and loaded before its text
+     * is stored, which is never above the place that it came from. */
     void (*open)(const struct sc_fused_key *key, struct sp_open *packets, size_t count);
     void (*peek)(const struct sc_fused_key *key, const struct sp_open *packet, size_t size,
                  uint8_t *ret);
