@@ -4,10 +4,13 @@
 /* What streams bring.
  *
  * A message that arrives within a millisecond is delivered as the slices that it came in.  One that
- * takes longer must not keep the shard's receive buffers: what has come is copied once, and memory
- * is lent for the rest, into which packets are decrypted.  Each lent buffer is as large as all
- * before it together, so that a peer which begins messages and sends little costs little, whatever
- * it claims; there is no length on the wire to believe.
+ * takes longer, or is large, gets memory lent for the rest, into which packets are decrypted.  Each
+ * lent buffer is as large as all before it together, so that a peer which begins messages and sends
+ * little costs little, whatever it claims; there is no length on the wire to believe.
+ *
+ * What has come until then, or is on its way in events of the same turn, is slices.  They hold the
+ * shard's receive buffers and the peer's credit, perhaps all of it, so that the rest could not
+ * come: they are copied, once, if they are many or the message is not whole within a millisecond.
  *
  * Without room under receive_bytes_max nothing is lent, so the stream stands still.  That must not
  * become a deadlock: if all memory belongs to messages that are not whole, may_grow() lets one of
@@ -221,8 +224,9 @@ static void hold(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
     exchange->in = SE_IN_HELD;
-    if (exchange->was_lent || (messenger->receive_bytes <= messenger->options.receive_bytes_max &&
-                               se_segments_compact(exchange)))
+    if (exchange->slice_count == 0 ||
+        (messenger->receive_bytes <= messenger->options.receive_bytes_max &&
+         se_segments_compact(exchange)))
         return;
     exchange->holds_slices = true;
     messenger->slices_held++;
@@ -272,8 +276,7 @@ static void whole(struct se_exchange *exchange)
 
 /* ---- lent memory ---- */
 
-/* Returns whether the message waits for no other one: it can be delivered as soon as it is whole.
- */
+/* Returns whether the message waits for no other one: it can be delivered once it is whole. */
 static bool is_next(const struct se_exchange *exchange)
 {
     const struct se_order *channel = channel_of(exchange);
@@ -339,12 +342,25 @@ static void lend(struct se_exchange *exchange)
 }
 
 /* The message takes longer: its slices become memory of its own. */
-static void settle_fresh(struct se_exchange *exchange)
+static void settle(struct se_exchange *exchange)
 {
-    if (se_segments_compact(exchange))
-        lend(exchange);
-    else
+    if (!se_segments_compact(exchange))
         refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+    else if (exchange->in == SE_IN_FRESH)
+        lend(exchange);
+}
+
+/* Keeps the slices of a message that is not whole, for a while and as far as it may. */
+static void keep_slices(struct se_exchange *exchange)
+{
+    struct spate_messenger *messenger = exchange->messenger;
+    if (exchange->slice_count >= SE_MESSAGE_SLICES_MAX ||
+        exchange->slice_bytes > SE_MESSAGE_KEPT_BYTES_MAX)
+        settle(exchange);
+    else if (exchange->in == SE_IN_FRESH && exchange->slice_bytes >= SE_MESSAGE_SLICE_BYTES_MAX)
+        lend(exchange);
+    if (messenger->fresh_ns == SB_NEVER)
+        messenger->fresh_ns = sb_time_add(messenger->shard->now_ns, SE_MESSAGE_FRESH_NS);
 }
 
 /* Finds the message that began last of those that wait, or else, where more is kept than may be, of
@@ -400,8 +416,8 @@ void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns)
     messenger->fresh_ns = SB_NEVER;
     SB_LIST_EACH(link, &messenger->incoming) {
         struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
-        if (exchange->in == SE_IN_FRESH && exchange->in_size > 0 && messenger->conn != NULL)
-            settle_fresh(exchange);
+        if (exchange->slice_count > 0 && messenger->conn != NULL)
+            settle(exchange);
     }
 }
 
@@ -477,25 +493,17 @@ void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *ex
     }
     if (slice.size == 0) {
         spate_slice_release(messenger->shard, &slice);
-    } else {
-        struct se_segment *segment = se_segment_append(exchange, slice.data, slice.size);
-        if (segment == NULL) {
-            refuse_slice(exchange, &slice);
-            spate_slice_release(messenger->shard, &slice);
-            return;
-        }
-        segment->slice = slice;
+    } else if (se_segment_append_slice(exchange, &slice)) {
         charge(exchange, slice.size);
+    } else {
+        refuse_slice(exchange, &slice);
+        spate_slice_release(messenger->shard, &slice);
+        return;
     }
-    if (fin) {
+    if (fin)
         whole(exchange);
-    } else if (exchange->in == SE_IN_FRESH && read_header(exchange)) {
-        if (exchange->segment_count >= SE_MESSAGE_SLICES_MAX ||
-            exchange->in_size >= SE_MESSAGE_SLICE_BYTES_MAX)
-            settle_fresh(exchange);
-        else if (messenger->fresh_ns == SB_NEVER)
-            messenger->fresh_ns = sb_time_add(messenger->shard->now_ns, SE_MESSAGE_FRESH_NS);
-    }
+    else if (read_header(exchange))
+        keep_slices(exchange);
 }
 
 /* Adds bytes of the lent buffer: to its segment, if it has one. */
@@ -556,9 +564,8 @@ void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice 
     bool has_room = slice.size <= messenger->options.message_size_max &&
                     messenger->receive_bytes + slice.size <= messenger->options.receive_bytes_max;
     struct se_exchange *exchange = has_room ? se_exchange_make(messenger, SE_MESSAGE_NO_ID) : NULL;
-    struct se_segment *segment =
-        exchange != NULL ? se_segment_append(exchange, slice.data, slice.size) : NULL;
-    if (segment == NULL || !make_pieces(exchange)) {
+    bool is_kept = exchange != NULL && make_pieces(exchange);
+    if (!is_kept || !se_segment_append_slice(exchange, &slice)) {
         messenger->counts.refused++;
         spate_slice_release(messenger->shard, &slice);
         if (exchange != NULL) {
@@ -568,7 +575,6 @@ void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice 
         }
         return;
     }
-    segment->slice = slice;
     exchange->is_over = true;
     charge(exchange, slice.size);
     deliver(exchange);

@@ -22,10 +22,13 @@
  *     messenger.c   the public functions around them */
 
 enum {
-    /* A message that is not whole keeps its slices, and with them buffers of the shard, for
-     * SE_MESSAGE_FRESH_NS; then, or from these bounds on, they are copied and the rest is lent. */
+    /* From so many slices, or bytes in them, on memory is lent for the rest of a message. */
     SE_MESSAGE_SLICES_MAX = 32,
     SE_MESSAGE_SLICE_BYTES_MAX = 16 * 1024,
+    /* Those of the same events follow as slices.  A message that is not whole keeps them, and with
+     * them buffers of the shard and the peer's credit, for SE_MESSAGE_FRESH_NS; then, or beyond
+     * SE_MESSAGE_SLICES_MAX of them or this bound, they are copied. */
+    SE_MESSAGE_KEPT_BYTES_MAX = 256 * 1024,
     /* Lent buffers: the first, and the largest one.  Each is as large as the message so far. */
     SE_MESSAGE_BUFFER_MIN = 16 * 1024,
     SE_MESSAGE_BUFFER_MAX = 1024 * 1024,
@@ -63,7 +66,7 @@ struct se_segment {
 /* How far the receiving side of an exchange has come. */
 enum se_in_state {
     SE_IN_NONE,    /* nothing is to be received */
-    SE_IN_FRESH,   /* not whole: all of it is in slices */
+    SE_IN_FRESH,   /* not whole: no memory is lent yet */
     SE_IN_LENT,    /* not whole: memory is lent to the stream */
     SE_IN_WAITING, /* not whole: waits for room under receive_bytes_max */
     SE_IN_HELD,    /* whole: earlier messages of its channel are missing */
@@ -99,13 +102,16 @@ struct se_exchange {
     /* Received. */
     struct se_segment *first;
     struct se_segment *last;
+    uint32_t slice_count; /* segments that are slices: they stand side by side */
+    uint64_t slice_bytes; /* in them */
     uint32_t segment_count;
     uint64_t in_size;    /* bytes in segments, the header included */
     uint64_t in_charged; /* bytes counted in receive_bytes */
     size_t in_header_size;
     struct se_message_buffer *lent; /* no segment has it yet, or the last one has */
     bool lent_has_segment;
-    bool was_lent;        /* memory was lent to the stream: no more slices come */
+    bool was_lent;        /* memory was lent to the stream: events that were there before may still
+                             bring slices, new ones do not */
     bool holds_slices;    /* HELD, and counted in its messenger's slices_held */
     struct iovec *pieces; /* while READY or TAKEN */
     struct iovec inline_pieces[SE_MESSAGE_INLINE_PIECES];
@@ -188,7 +194,7 @@ void se_incoming_datagram(struct spate_messenger *messenger, struct spate_slice 
 void se_incoming_end(struct se_exchange *exchange);
 /* The connection has ended: whole messages wait no longer for those that are missing. */
 void se_incoming_closed(struct spate_messenger *messenger);
-/* Lends memory for what has been FRESH for long enough. */
+/* Gives back slices that were kept for long enough, and lends memory in their place. */
 void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns);
 /* Lends memory to those that wait, as far as there is room. */
 void se_incoming_feed(struct spate_messenger *messenger);

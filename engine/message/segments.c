@@ -53,45 +53,79 @@ struct se_segment *se_segment_append(struct se_exchange *exchange, const uint8_t
     return segment;
 }
 
+bool se_segment_append_slice(struct se_exchange *exchange, const struct spate_slice *slice)
+{
+    struct se_segment *segment = se_segment_append(exchange, slice->data, slice->size);
+    if (segment == NULL)
+        return false;
+    segment->slice = *slice;
+    exchange->slice_count++;
+    exchange->slice_bytes += slice->size;
+    return true;
+}
+
+static void free_segment(struct spate_messenger *messenger, struct se_segment *segment)
+{
+    if (segment->buffer != NULL)
+        se_message_buffer_free(messenger, segment->buffer);
+    else if (segment->slice.buffer != NULL)
+        spate_slice_release(messenger->shard, &segment->slice);
+    sb_pool_give(&messenger->shard->segment_pool, segment);
+}
+
 void se_segments_free(struct se_exchange *exchange)
 {
-    struct spate_messenger *messenger = exchange->messenger;
     if (exchange->lent_has_segment) { /* the connection still writes there */
         exchange->last->buffer = NULL;
         exchange->lent_has_segment = false;
     }
     for (struct se_segment *segment = exchange->first; segment != NULL;) {
         struct se_segment *next = segment->next;
-        if (segment->buffer != NULL)
-            se_message_buffer_free(messenger, segment->buffer);
-        else if (segment->slice.buffer != NULL)
-            spate_slice_release(messenger->shard, &segment->slice);
-        sb_pool_give(&messenger->shard->segment_pool, segment);
+        free_segment(exchange->messenger, segment);
         segment = next;
     }
     exchange->first = exchange->last = NULL;
     exchange->segment_count = 0;
     exchange->in_size = 0;
+    exchange->slice_count = 0;
+    exchange->slice_bytes = 0;
+}
+
+static bool is_slice(const struct se_segment *segment)
+{
+    return segment != NULL && segment->buffer == NULL;
 }
 
 bool se_segments_compact(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
-    size_t size = (size_t)exchange->in_size;
+    size_t size = (size_t)exchange->slice_bytes;
     if (size == 0)
         return true;
     struct se_message_buffer *buffer = se_message_buffer_make(messenger, size);
     if (buffer == NULL)
         return false;
+    struct se_segment **link = &exchange->first;
+    while (!is_slice(*link))
+        link = &(*link)->next;
     size_t at = 0;
-    for (const struct se_segment *from = exchange->first; from != NULL; from = from->next) {
-        memcpy(buffer->data + at, from->data, from->size);
-        at += from->size;
+    struct se_segment *next = *link, *run = NULL;
+    while (is_slice(next)) {
+        run = next;
+        next = run->next;
+        memcpy(buffer->data + at, run->data, run->size);
+        at += run->size;
+        if (is_slice(next))
+            free_segment(messenger, run);
     }
-    messenger->counts.bytes_copied += at;
-    se_segments_free(exchange);
-    struct se_segment *segment = se_segment_append(exchange, buffer->data, size);
-    SB_ASSERT(segment != NULL); /* one at least was given back */
-    segment->buffer = buffer;
+    SB_ASSERT(at == size);
+    if (run->slice.buffer != NULL)
+        spate_slice_release(messenger->shard, &run->slice);
+    *run = (struct se_segment){.next = next, .data = buffer->data, .size = size, .buffer = buffer};
+    *link = run; /* the last of them, which is exchange->last if nothing follows */
+    exchange->segment_count -= exchange->slice_count - 1;
+    exchange->slice_count = 0;
+    exchange->slice_bytes = 0;
+    messenger->counts.bytes_copied += size;
     return true;
 }

@@ -15,9 +15,13 @@ void se_message_buffer_free(struct spate_messenger *messenger, struct se_message
 /* Appends a run; NULL without memory. */
 struct se_segment *se_segment_append(struct se_exchange *exchange, const uint8_t *data,
                                      size_t size);
+/* The same for a slice, which is the exchange's then.  False without memory. */
+SB_MUST_USE bool se_segment_append_slice(struct se_exchange *exchange,
+                                         const struct spate_slice *slice);
 /* Gives back all of them, but not a buffer that is still lent. */
 void se_segments_free(struct se_exchange *exchange);
-/* Copies the slices of a message into one buffer, and gives them back.  False without memory. */
+/* Copies the slices of a message into one buffer, and gives them back.  False without memory: all
+ * is as before. */
 SB_MUST_USE bool se_segments_compact(struct se_exchange *exchange);
 
 #endif

@@ -153,6 +153,14 @@ static struct mw *plain_world(void)
     return world;
 }
 
+static void write_of_channel(uint8_t *message, size_t size, uint32_t number)
+{
+    memcpy(message + 3, mw_pattern, size - 3);
+    message[0] = 1; /* channel */
+    message[1] = (uint8_t)(0x40 | number >> 8);
+    message[2] = (uint8_t)number;
+}
+
 /* Sends the message of channel 1 with that number.  Returns false if there may be no more streams
  * now. */
 static bool send_of_channel(struct mw *world, uint32_t number)
@@ -162,10 +170,7 @@ static bool send_of_channel(struct mw *world, uint32_t number)
     uint64_t id;
     if (spate_stream_open(world->conn, true, &id) != 0)
         return false;
-    memcpy(message + 3, mw_pattern, BEHIND_SIZE - 3);
-    message[0] = 1; /* channel */
-    message[1] = (uint8_t)(0x40 | number >> 8);
-    message[2] = (uint8_t)number;
+    write_of_channel(message, BEHIND_SIZE, number);
     assert_int_equal(spate_stream_send(world->conn, id, message, BEHIND_SIZE, true, 0), 0);
     return true;
 }
@@ -208,6 +213,62 @@ static void messages_behind_one_that_never_comes_end_the_connection(void **state
     assert_int_equal(world->w->client.close.error, SPATE_MESSAGE_ERROR_BUSY);
     assert_int_equal(world->server.counts[SPATE_MESSAGE_RECEIVED], 0);
     assert_in_range(most, 64 << 10, (64 << 10) + BEHIND_SIZE + WINDOW + UNDER_WAY * FIRST_BUFFER);
+}
+
+/* ---- much at once ---- */
+
+/* The client runs often and the server seldom: all that the windows allow comes in one turn. */
+static void turn_in_bursts(struct mw *world)
+{
+    for (uint32_t i = 0; i < 20; i++)
+        pw_wait(&world->w->client, 0);
+    pw_wait(&world->w->server, 0);
+    assert_int_equal(world->w->client.closed_count, 0);
+}
+
+static void burst_until(struct mw *world, uint32_t count)
+{
+    uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
+    while (arrived(world) < count && pw_now_ns() < end_ns)
+        turn_in_bursts(world);
+    assert_int_equal(arrived(world), count);
+    assert_false(world->server.has_wrong_bytes);
+}
+
+/* Slices that are kept hold the credit without which the rest cannot come. */
+static void a_window_that_comes_at_once_holds_up_no_message(void **state)
+{
+    (void)state;
+    enum { COUNT = 20, SIZE = 1000000 };
+    struct mw *world = mw_make_with(small_window, NULL);
+    mw_connect_both(world);
+    for (uint32_t number = 0; number < COUNT; number++) {
+        assert_int_equal(mw_send_number(&world->client, number, SIZE, NULL), 0);
+        burst_until(world, number + 1);
+    }
+    assert_int_equal(mw_stats_of(&world->server).receive_bytes_now, 0);
+}
+
+/* The same where they are whole, and wait for an earlier message. */
+static void what_comes_at_once_and_waits_leaves_the_credit(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 10, COUNT = 6, SIZE = 200000 };
+    static uint8_t messages[COUNT][SIZE];
+    struct mw *world = mw_make_with(small_window, NULL);
+    world->client.is_plain = true;
+    mw_connect_both(world);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = COUNT; i-- > 0;) { /* the first one last */
+            uint64_t id;
+            write_of_channel(messages[i], SIZE, round * COUNT + i);
+            assert_int_equal(spate_stream_open(world->conn, true, &id), 0);
+            assert_int_equal(spate_stream_send(world->conn, id, messages[i], SIZE, true, 0), 0);
+            for (uint32_t k = 0; k < 20; k++)
+                turn_in_bursts(world);
+        }
+        burst_until(world, (round + 1) * COUNT);
+    }
 }
 
 /* ---- nothing moves ---- */
@@ -377,6 +438,8 @@ int main(void)
         QT_TEST(owned, a_missing_message_of_a_channel_does_not_end_a_small_receiver),
         QT_TEST(owned, messages_behind_a_late_one_wait_for_it),
         QT_TEST(owned, messages_behind_one_that_never_comes_end_the_connection),
+        QT_TEST(owned, a_window_that_comes_at_once_holds_up_no_message),
+        QT_TEST(owned, what_comes_at_once_and_waits_leaves_the_credit),
         QT_TEST(owned, silence_refuses_no_message),
         QT_TEST(owned, messages_that_take_all_credit_give_way),
         QT_TEST(owned, what_is_late_is_given_up_and_the_next_ones_arrive),

@@ -36,8 +36,9 @@ extern "C" {
  *                  of the message in its channel and direction, from 0
  *
  * Bytes are not copied: small messages are slices of what was received, and the bytes of larger
- * ones are decrypted into memory that grows with the message.  Only what came before that is
- * copied, up to 16 KiB per message, and what stream.h names for lent memory. */
+ * ones are decrypted into memory that grows with the message.  What had come before that, at most
+ * what arrived in one turn of the shard, is copied if it is more than 256 KiB, or if the message
+ * is not whole a millisecond later; and also what stream.h names for lent memory. */
 struct spate_messenger;
 
 /* Application error codes that a messenger sends. */
