@@ -96,36 +96,44 @@ static bool is_slice(const struct se_segment *segment)
     return segment != NULL && segment->buffer == NULL;
 }
 
-bool se_segments_compact(struct se_exchange *exchange)
+/* Copies the slices that begin at `link`, up to the first segment that is none. */
+static bool compact_run(struct se_exchange *exchange, struct se_segment **link)
 {
     struct spate_messenger *messenger = exchange->messenger;
-    size_t size = (size_t)exchange->slice_bytes;
-    if (size == 0)
-        return true;
+    size_t size = 0, at = 0;
+    for (const struct se_segment *run = *link; is_slice(run); run = run->next)
+        size += run->size;
     struct se_message_buffer *buffer = se_message_buffer_make(messenger, size);
     if (buffer == NULL)
         return false;
-    struct se_segment **link = &exchange->first;
-    while (!is_slice(*link))
-        link = &(*link)->next;
-    size_t at = 0;
     struct se_segment *next = *link, *run = NULL;
     while (is_slice(next)) {
         run = next;
         next = run->next;
         memcpy(buffer->data + at, run->data, run->size);
         at += run->size;
-        if (is_slice(next))
-            free_segment(messenger, run);
+        if (!is_slice(next))
+            break;
+        free_segment(messenger, run);
+        exchange->segment_count--;
+        exchange->slice_count--;
     }
     SB_ASSERT(at == size);
     if (run->slice.buffer != NULL)
         spate_slice_release(messenger->shard, &run->slice);
     *run = (struct se_segment){.next = next, .data = buffer->data, .size = size, .buffer = buffer};
     *link = run; /* the last of them, which is exchange->last if nothing follows */
-    exchange->segment_count -= exchange->slice_count - 1;
-    exchange->slice_count = 0;
-    exchange->slice_bytes = 0;
+    exchange->slice_count--;
+    exchange->slice_bytes -= size;
     messenger->counts.bytes_copied += size;
+    return true;
+}
+
+bool se_segments_compact(struct se_exchange *exchange)
+{
+    struct se_segment **link = &exchange->first;
+    for (; exchange->slice_count > 0; link = &(*link)->next)
+        if (is_slice(*link) && !compact_run(exchange, link))
+            return false;
     return true;
 }

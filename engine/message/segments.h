@@ -20,8 +20,8 @@ SB_MUST_USE bool se_segment_append_slice(struct se_exchange *exchange,
                                          const struct spate_slice *slice);
 /* Gives back all of them, but not a buffer that is still lent. */
 void se_segments_free(struct se_exchange *exchange);
-/* Copies the slices of a message into one buffer, and gives them back.  False without memory: all
- * is as before. */
+/* Copies the slices of a message into buffers, one for those side by side, and gives them back.
+ * False without memory: some may be slices still. */
 SB_MUST_USE bool se_segments_compact(struct se_exchange *exchange);
 
 #endif
