@@ -12,18 +12,17 @@
  * shard's receive buffers and the peer's credit, perhaps all of it, so that the rest could not
  * come: they are copied, once, if they are many or the message is not whole within a millisecond.
  *
- * Without room under receive_bytes_max nothing is lent, so the stream stands still.  That must not
- * become a deadlock: if all memory belongs to messages that are not whole, may_grow() lets one of
- * them go on until it is whole, one that waits for no other.  Bytes of those that stand still
- * may fill the window of the connection, so that not even this one moves: then the youngest is
- * refused.  A peer that has credit left and sends nothing is silent, or cannot be heard: that is no
- * lack of memory, and nothing is refused for it.
+ * Without room under receive_bytes_max nothing is lent and no more than a first buffer is copied,
+ * so the stream stands still.  That must not become a deadlock: if all memory belongs to messages
+ * that are not whole, may_grow() lets one of them go on until it is whole, one that waits for no
+ * other.  Bytes of those that stand still may fill the window of the connection, so that not even
+ * this one moves: then the youngest is refused.  [stall.c]
  *
  * A whole message that waits for an earlier one of its channel is copied, so that its slices do not
- * take the credit that the earlier one needs.  Beyond receive_bytes_max it keeps them: so the
- * window of the connection holds the peer back.  The earlier one is on its way again if its packets
- * were lost.  If it was never sent, and all credit is used, it cannot come: then the connection is
- * closed, because a whole message cannot be refused.
+ * take the credit that the earlier one needs.  Beyond receive_bytes_max it keeps them until there
+ * is room: so the window of the connection holds the peer back.  The earlier one is on its way
+ * again if its packets were lost.  If it was never sent, and all credit is used, it cannot come:
+ * then the connection is closed, because a whole message cannot be refused.
  *
  * Where there is no memory for a message at all, its first bytes still say which one of its channel
  * it is: it is refused when they come, and those after it do not wait for it. */
@@ -42,16 +41,9 @@ static void charge(struct se_exchange *exchange, uint64_t bytes)
     exchange->messenger->receive_bytes += bytes;
 }
 
-static void hold_no_more(struct se_exchange *exchange)
-{
-    exchange->messenger->slices_held -= exchange->holds_slices;
-    exchange->holds_slices = false;
-}
-
 void se_incoming_free(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
-    hold_no_more(exchange);
     se_segments_free(exchange);
     if (exchange->is_over) { /* until then lent memory is the connection's */
         se_message_buffer_free(messenger, exchange->lent);
@@ -128,7 +120,7 @@ static bool make_pieces(struct se_exchange *exchange)
 static void deliver(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
-    hold_no_more(exchange);
+    sb_list_remove(&exchange->in_link); /* of `holding` */
     messenger->moved_ns = messenger->shard->now_ns;
     exchange->in = SE_IN_READY;
     messenger->held_bytes += exchange->in_charged;
@@ -182,8 +174,7 @@ static void give_up(struct se_exchange *exchange)
         leave_out(messenger, channel, exchange->sequence);
 }
 
-/* Refuses what is not whole.  The exchange stays until its stream is closed. */
-static void refuse(struct se_exchange *exchange, enum spate_message_error error)
+void se_incoming_refuse(struct se_exchange *exchange, enum spate_message_error error)
 {
     struct spate_conn *conn = exchange->messenger->conn;
     exchange->messenger->counts.refused++;
@@ -201,21 +192,14 @@ static void refuse(struct se_exchange *exchange, enum spate_message_error error)
         close_channel_lost(exchange->messenger);
 }
 
-/* Returns for how long nothing may move. */
-static uint64_t patience_ns(const struct spate_messenger *messenger)
+/* Copies the slices of a whole message that waits, so that the peer gets their credit back.  False:
+ * there is no room. */
+static bool unhold(struct se_exchange *exchange)
 {
-    return SB_MAX(SE_MESSAGE_STALL_NS,
-                  SE_MESSAGE_STALL_RTTS * sp_conn_rtt_ns(messenger->conn->proto));
-}
-
-/* Something waits, or soon may: from now on run_stalled() looks after it, if it does not yet. */
-static void arm_stall(struct spate_messenger *messenger)
-{
-    if (messenger->stall_ns != SB_NEVER)
-        return;
-    messenger->moved_ns = messenger->shard->now_ns;
-    messenger->stall_ns =
-        sb_time_add(messenger->moved_ns, patience_ns(messenger) / SE_MESSAGE_STALL_LOOKS);
+    const struct spate_messenger *messenger = exchange->messenger;
+    return exchange->slice_count == 0 ||
+           (messenger->receive_bytes <= messenger->options.receive_bytes_max &&
+            se_segments_compact(exchange));
 }
 
 /* A whole message has to wait for earlier ones of its channel.  The peer knows that it has arrived,
@@ -224,13 +208,11 @@ static void hold(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
     exchange->in = SE_IN_HELD;
-    if (exchange->slice_count == 0 ||
-        (messenger->receive_bytes <= messenger->options.receive_bytes_max &&
-         se_segments_compact(exchange)))
+    if (unhold(exchange))
         return;
-    exchange->holds_slices = true;
-    messenger->slices_held++;
-    arm_stall(messenger);
+    sb_list_push_back(&messenger->holding, &exchange->in_link);
+    messenger->has_waiting = true;
+    se_stall_arm(messenger);
 }
 
 static void whole(struct se_exchange *exchange)
@@ -243,11 +225,11 @@ static void whole(struct se_exchange *exchange)
         return;
     }
     if (exchange->in_size - exchange->in_header_size > messenger->options.message_size_max) {
-        refuse(exchange, SPATE_MESSAGE_ERROR_TOO_LARGE);
+        se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_TOO_LARGE);
         return;
     }
     if (!make_pieces(exchange)) {
-        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
         return;
     }
     struct se_order *channel = channel_of(exchange);
@@ -283,12 +265,12 @@ static bool is_next(const struct se_exchange *exchange)
     return channel == NULL || exchange->sequence == channel->receive_next;
 }
 
-/* Returns whether `bytes` more may be lent: there is room, or nothing else can make room. */
+/* Returns whether the message may have `bytes` more: there is room, or nothing else can make room.
+ */
 static bool may_grow(struct se_exchange *exchange, uint64_t bytes)
 {
     struct spate_messenger *messenger = exchange->messenger;
-    if (messenger->receive_bytes + bytes <= messenger->options.receive_bytes_max ||
-        !exchange->was_lent) /* until then slices come, whose buffers are the shard's */
+    if (messenger->receive_bytes + bytes <= messenger->options.receive_bytes_max)
         return true;
     if (messenger->held_bytes > 0 || messenger->exempt != NULL)
         return exchange == messenger->exempt;
@@ -304,7 +286,7 @@ static void lend(struct se_exchange *exchange)
     struct spate_messenger *messenger = exchange->messenger;
     uint64_t size_max = messenger->options.message_size_max + SE_MESSAGE_HEADER_SIZE_MAX + 1;
     if (exchange->in_size >= size_max) {
-        refuse(exchange, SPATE_MESSAGE_ERROR_TOO_LARGE);
+        se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_TOO_LARGE);
         return;
     }
     uint64_t size = SE_MESSAGE_BUFFER_MIN;
@@ -314,13 +296,13 @@ static void lend(struct se_exchange *exchange)
     size = SB_MIN(size, size_max - exchange->in_size);
     exchange->in = SE_IN_WAITING;
     messenger->has_waiting = true;
-    if (!may_grow(exchange, size)) {
-        arm_stall(messenger);
+    if (exchange->was_lent && !may_grow(exchange, size)) { /* the first buffer is everybody's */
+        se_stall_arm(messenger);
         return;
     }
     struct se_message_buffer *buffer = se_message_buffer_make(messenger, (size_t)size);
     if (buffer == NULL) {
-        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
         return;
     }
     int result = spate_stream_receive_into(messenger->conn, exchange->stream_id, buffer->data,
@@ -329,7 +311,7 @@ static void lend(struct se_exchange *exchange)
         se_message_buffer_free(messenger, buffer);
         /* -EPIPE: the end or a reset is on its way, in an event. */
         if (result != -EPIPE && result != -ENOTCONN)
-            refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+            se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
         return;
     }
     exchange->in = SE_IN_LENT;
@@ -338,15 +320,23 @@ static void lend(struct se_exchange *exchange)
     exchange->was_lent = true;
     charge(exchange, size);
     if (messenger->receive_bytes > messenger->options.receive_bytes_max)
-        arm_stall(messenger);
+        se_stall_arm(messenger);
 }
 
-/* The message takes longer: its slices become memory of its own. */
+/* The message takes longer: its slices become memory of its own, and the peer gets credit for more.
+ * Few bytes may do so always; many wait for room, because whoever sends them has credit for as many
+ * in each of its streams. */
 static void settle(struct se_exchange *exchange)
 {
-    if (!se_segments_compact(exchange))
-        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
-    else if (exchange->in == SE_IN_FRESH)
+    struct spate_messenger *messenger = exchange->messenger;
+    if (exchange->slice_bytes > SE_MESSAGE_BUFFER_MIN && !may_grow(exchange, 0)) {
+        messenger->has_waiting = true;
+        se_stall_arm(messenger);
+    } else if (!se_segments_compact(exchange)) {
+        se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        return;
+    }
+    if (exchange->in == SE_IN_FRESH)
         lend(exchange);
 }
 
@@ -363,54 +353,9 @@ static void keep_slices(struct se_exchange *exchange)
         messenger->fresh_ns = sb_time_add(messenger->shard->now_ns, SE_MESSAGE_FRESH_NS);
 }
 
-/* Finds the message that began last of those that wait, or else, where more is kept than may be, of
- * those with memory that is not full: together they may have all of the peer's credit.  NULL: there
- * is none. */
-static struct se_exchange *youngest_stalled(const struct spate_messenger *messenger)
-{
-    bool is_full = messenger->receive_bytes > messenger->options.receive_bytes_max;
-    struct se_exchange *waiting = NULL, *lent = NULL;
-    SB_LIST_EACH(link, &messenger->incoming) {
-        struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
-        if (exchange->in == SE_IN_WAITING)
-            waiting = exchange;
-        else if (exchange->in == SE_IN_LENT && exchange != messenger->exempt)
-            lent = exchange;
-    }
-    return waiting != NULL || !is_full ? waiting : lent;
-}
-
-/* Whether the peer cannot go on, or does not, is known by its credit: an outage of the path looks
- * like silence, and leaves credit.  While that is left, or the application holds messages, there is
- * no stall, and its time begins anew: with the last look that finds it so. */
-static void run_stalled(struct spate_messenger *messenger, uint64_t now_ns)
-{
-    if (now_ns < messenger->stall_ns)
-        return;
-    messenger->stall_ns = SB_NEVER;
-    if (messenger->conn == NULL)
-        return;
-    struct se_exchange *youngest = youngest_stalled(messenger);
-    if (youngest == NULL && messenger->slices_held == 0)
-        return;
-    uint64_t wait_ns = patience_ns(messenger);
-    if (messenger->held_bytes > 0 ||
-        sp_conn_unused_credit(messenger->conn->proto) >= SE_MESSAGE_CREDIT_LEAST)
-        messenger->moved_ns = now_ns;
-    messenger->stall_ns = sb_time_add(now_ns, wait_ns / SE_MESSAGE_STALL_LOOKS);
-    if (now_ns < sb_time_add(messenger->moved_ns, wait_ns))
-        return;
-    messenger->moved_ns = now_ns;
-    if (youngest != NULL)
-        refuse(youngest, SPATE_MESSAGE_ERROR_BUSY);
-    else
-        spate_conn_close(messenger->conn, SPATE_MESSAGE_ERROR_BUSY,
-                         "too many messages wait for another one");
-}
-
 void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns)
 {
-    run_stalled(messenger, now_ns);
+    se_stall_run(messenger, now_ns);
     if (now_ns < messenger->fresh_ns)
         return;
     messenger->fresh_ns = SB_NEVER;
@@ -427,8 +372,16 @@ void se_incoming_feed(struct spate_messenger *messenger)
         return;
     messenger->has_waiting = false;
     messenger->has_made_room = false;
+    SB_LIST_EACH(link, &messenger->holding) {
+        if (unhold(SB_CONTAINER_OF(link, struct se_exchange, in_link)))
+            sb_list_remove(link);
+        else
+            messenger->has_waiting = true;
+    }
     SB_LIST_EACH(link, &messenger->incoming) {
         struct se_exchange *exchange = SB_CONTAINER_OF(link, struct se_exchange, in_link);
+        if (exchange->was_lent && exchange->slice_count > 0)
+            settle(exchange);
         if (exchange->in == SE_IN_WAITING)
             lend(exchange);
     }
@@ -481,7 +434,7 @@ static void refuse_slice(struct se_exchange *exchange, const struct spate_slice 
 {
     if (!exchange->is_ours && !exchange->has_header && exchange->first == NULL)
         (void)read_header_from(exchange, slice->data, slice->size);
-    refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+    se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
 }
 
 void se_incoming_slice(struct spate_messenger *messenger, struct se_exchange *exchange,
@@ -530,7 +483,7 @@ void se_incoming_placed(struct se_exchange *exchange, const struct spate_event *
         return;
     if (is_incomplete(exchange) && exchange->lent != NULL &&
         !extend(exchange, event->u.placed.data, event->u.placed.size))
-        refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
+        se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
     if (event->u.placed.size > 0)
         exchange->messenger->moved_ns = exchange->messenger->shard->now_ns;
     if (event->u.placed.is_returned) {

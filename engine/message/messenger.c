@@ -235,6 +235,7 @@ int spate_messenger_create(struct spate_conn *conn, const struct spate_messenger
     messenger->armed_ns = SB_NEVER;
     sb_list_init(&messenger->all);
     sb_list_init(&messenger->incoming);
+    sb_list_init(&messenger->holding);
     sb_list_init(&messenger->ready);
     sb_list_init(&messenger->results);
     sb_list_init(&messenger->deadlines);

@@ -17,6 +17,7 @@
  * its reply.  Streams' user pointers lead to them.
  *
  *     incoming.c    what streams bring: slices, lent memory, order
+ *     stall.c       who gives way when nothing moves
  *     segments.c    the bytes of what is received
  *     outgoing.c    what is sent, and what becomes of it
  *     messenger.c   the public functions around them */
@@ -27,7 +28,7 @@ enum {
     SE_MESSAGE_SLICE_BYTES_MAX = 16 * 1024,
     /* Those of the same events follow as slices.  A message that is not whole keeps them, and with
      * them buffers of the shard and the peer's credit, for SE_MESSAGE_FRESH_NS; then, or beyond
-     * SE_MESSAGE_SLICES_MAX of them or this bound, they are copied. */
+     * SE_MESSAGE_SLICES_MAX of them or this bound, they are copied, if receive_bytes_max allows. */
     SE_MESSAGE_KEPT_BYTES_MAX = 256 * 1024,
     /* Lent buffers: the first, and the largest one.  Each is as large as the message so far. */
     SE_MESSAGE_BUFFER_MIN = 16 * 1024,
@@ -86,7 +87,7 @@ enum se_out_state {
 struct se_exchange {
     struct spate_messenger *messenger;
     struct sb_link all_link;
-    struct sb_link in_link;       /* in `incoming` or `ready` */
+    struct sb_link in_link;       /* in `incoming`, `holding` or `ready` */
     struct sb_link out_link;      /* in `results` */
     struct sb_link deadline_link; /* in `deadlines` */
     uint64_t stream_id;           /* SE_MESSAGE_NO_ID: a DATAGRAM frame */
@@ -102,7 +103,7 @@ struct se_exchange {
     /* Received. */
     struct se_segment *first;
     struct se_segment *last;
-    uint32_t slice_count; /* segments that are slices: they stand side by side */
+    uint32_t slice_count; /* segments that are slices */
     uint64_t slice_bytes; /* in them */
     uint32_t segment_count;
     uint64_t in_size;    /* bytes in segments, the header included */
@@ -111,8 +112,7 @@ struct se_exchange {
     struct se_message_buffer *lent; /* no segment has it yet, or the last one has */
     bool lent_has_segment;
     bool was_lent;        /* memory was lent to the stream: events that were there before may still
-                             bring slices, new ones do not */
-    bool holds_slices;    /* HELD, and counted in its messenger's slices_held */
+                             bring slices, and those of the connection's end, no others */
     struct iovec *pieces; /* while READY or TAKEN */
     struct iovec inline_pieces[SE_MESSAGE_INLINE_PIECES];
 
@@ -134,6 +134,7 @@ struct spate_messenger {
     struct spate_messenger_options options;
     struct sb_link all;
     struct sb_link incoming; /* not whole, in the order of their beginning */
+    struct sb_link holding;  /* HELD with slices, which hold the peer's credit */
     struct sb_link ready;
     struct sb_link results;
     struct sb_link deadlines;
@@ -142,11 +143,10 @@ struct spate_messenger {
     uint64_t receive_bytes;     /* sum of in_charged */
     uint64_t held_bytes;        /* of these: of messages that are READY or TAKEN */
     uint64_t send_bytes;
-    uint32_t slices_held; /* messages that are HELD with slices, which hold the peer's credit */
-    uint64_t fresh_ns;    /* when FRESH ones are looked at; SB_NEVER: there are none */
-    bool wants_room;      /* spate_message_send() returned -EAGAIN */
-    bool has_room;        /* ROOM is to be reported */
-    bool has_waiting;     /* one may be WAITING */
+    uint64_t fresh_ns; /* when those with slices are looked at; SB_NEVER: there are none */
+    bool wants_room;   /* spate_message_send() returned -EAGAIN */
+    bool has_room;     /* ROOM is to be reported */
+    bool has_waiting;  /* one may be WAITING, or keep slices until there is room */
     bool has_made_room;
     uint64_t moved_ns; /* when something was placed, delivered or refused last, could move as far as
                           a look found, or began to wait */
@@ -196,10 +196,19 @@ void se_incoming_end(struct se_exchange *exchange);
 void se_incoming_closed(struct spate_messenger *messenger);
 /* Gives back slices that were kept for long enough, and lends memory in their place. */
 void se_incoming_run(struct spate_messenger *messenger, uint64_t now_ns);
-/* Lends memory to those that wait, as far as there is room. */
+/* Gives slices back and lends memory to those that wait, as far as there is room. */
 void se_incoming_feed(struct spate_messenger *messenger);
 /* Frees what an exchange has received. */
 void se_incoming_free(struct se_exchange *exchange);
+/* Refuses what is not whole.  The exchange stays until its stream is closed. */
+void se_incoming_refuse(struct se_exchange *exchange, enum spate_message_error error);
+
+/* ---- stall.c ---- */
+
+/* Something waits, or soon may: from now on se_stall_run() looks after it, if it does not yet. */
+void se_stall_arm(struct spate_messenger *messenger);
+/* Refuses a message, or closes the connection, if nothing has moved for too long. */
+void se_stall_run(struct spate_messenger *messenger, uint64_t now_ns);
 
 /* ---- outgoing.c ---- */
 

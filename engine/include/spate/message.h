@@ -38,7 +38,11 @@ extern "C" {
  * Bytes are not copied: small messages are slices of what was received, and the bytes of larger
  * ones are decrypted into memory that grows with the message.  What had come before that, at most
  * what arrived in one turn of the shard, is copied if it is more than 256 KiB, or if the message
- * is not whole a millisecond later; and also what stream.h names for lent memory. */
+ * is not whole a millisecond later; and also what stream.h names for lent memory.
+ *
+ * Slices hold the peer's credit, of the connection too, until spate_message_release().  A program
+ * that keeps many messages thus holds the peer back, before receive_bytes_max is reached, when the
+ * small ones among them fill the connection's window. */
 struct spate_messenger;
 
 /* Application error codes that a messenger sends. */
@@ -69,8 +73,9 @@ struct spate_messenger_options {
      * or for 8 round trips where those take longer, the message that began last is refused: BUSY.
      * Silence is no reason: as long as the peer has credit, in an outage of the path too, messages
      * wait for it, until the connection ends by its idle timeout or a deadline of the sender's
-     * passes.  Each message may have a first buffer of 16 KiB in any case, and small messages that
-     * are whole are held as slices beyond the limit: the connection's window bounds them.
+     * passes.  Each message may have a first buffer of 16 KiB in any case, and as much copied of
+     * what came before it.  Beyond that, and for small messages that are whole, slices are held
+     * beyond the limit: the connection's window bounds them.
      * Unreliable messages need no credit: those that come at the limit are dropped, and counted in
      * `refused`. Default 64 MiB; 64 KiB to 1 TiB. */
     uint64_t receive_bytes_max;
