@@ -133,6 +133,12 @@ static inline int spate_stream_progress(const struct spate_conn *conn, uint64_t 
  * spate_conn_stats() counts them.  Reported bytes count as consumed, so the peer gets credit for
  * them without spate_slice_release().  If no memory is lent, the peer runs out of credit and stops.
  *
+ * Lent memory does not replace credit: the peer sends as much as the windows of the stream and of
+ * the connection allow, however much is lent.  Slices that were delivered before keep their part of
+ * both windows until spate_slice_release(), and so do bytes that wait for memory.  The slices may
+ * be a whole window.  Release or copy them before you wait for the rest of the stream: otherwise
+ * the rest cannot come.
+ *
  * When the connection ends, memory can no longer be lent.  Bytes that were received in order and
  * wait for memory then come by SPATE_EVENT_STREAM_DATA, before SPATE_EVENT_CLOSED, because they
  * were acknowledged.  Release their slices.  They are dropped only after spate_conn_close(),
