@@ -33,11 +33,32 @@ static bool fits(const struct se_memory *memory, uint64_t size, enum se_need nee
     return memory->now_bytes <= bound && size <= bound - memory->now_bytes;
 }
 
+/* `bytes` of large pieces that have waited are free. */
+static void forget_large(struct se_memory *memory, uint64_t bytes)
+{
+    memory->interface.empty_bytes -= bytes;
+    se_memory_refund(memory, bytes);
+}
+
+static void release(struct se_memory *memory)
+{
+    sb_memory_release(&memory->interface);
+    forget_large(memory, se_large_release(&memory->large));
+}
+
+bool se_memory_trim(struct se_memory *memory)
+{
+    bool is_more = sb_memory_trim(&memory->interface);
+    uint64_t bytes = se_large_trim(&memory->large);
+    forget_large(memory, bytes);
+    return is_more || se_large_is_waiting(&memory->large);
+}
+
 bool se_memory_has_room(struct se_memory *memory, uint64_t size, enum se_need need)
 {
     if (fits(memory, size, need))
         return true;
-    sb_memory_release(&memory->interface);
+    release(memory);
     if (fits(memory, size, need))
         return true;
     memory->refusals += need != SE_NEED_CONN;
@@ -58,6 +79,29 @@ void se_memory_refund(struct se_memory *memory, uint64_t size)
 {
     SB_ASSERT(size <= memory->now_bytes);
     memory->now_bytes -= size;
+}
+
+void *se_memory_take_large(struct se_memory *memory, size_t size)
+{
+    void *piece = se_large_take(&memory->large, size);
+    if (piece != NULL) {
+        memory->interface.empty_bytes -= size;
+        return piece;
+    }
+    if (!se_memory_has_room(memory, size, SE_NEED_ORDINARY) || !se_memory_charge(memory, size))
+        return NULL;
+    piece = malloc(size);
+    if (piece == NULL)
+        se_memory_refund(memory, size);
+    else
+        memory->allocations++;
+    return piece;
+}
+
+void se_memory_give_large(struct se_memory *memory, void *piece, size_t size)
+{
+    se_large_keep(&memory->large, piece, size);
+    memory->interface.empty_bytes += size;
 }
 
 static bool is_block(size_t size)
@@ -117,6 +161,7 @@ void se_memory_init(struct se_memory *memory, uint64_t limit_bytes)
 
 void se_memory_deinit(struct se_memory *memory)
 {
+    release(memory);
     SB_ASSERT(memory->now_bytes == 0);
     se_blocks_deinit(&memory->blocks);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "engine/base/blocks.h"
+#include "engine/base/large.h"
 #include "proto/base/pool.h"
 
 /* The memory budget of a shard.
@@ -23,7 +24,8 @@
  *     |---------------- SE_NEED_CONN ---------------------|
  *     |--------------------------- SE_NEED_ESSENTIAL ----------------------------|
  *
- * Before a request is refused, the pools give back their empty blocks. */
+ * Before a request is refused, the pools give back their empty blocks, and large pieces that wait
+ * are freed.  Both count in interface.empty_bytes. */
 
 enum se_need {
     SE_NEED_ORDINARY,  /* streams, bytes to send, received bytes, copies of datagrams */
@@ -34,6 +36,7 @@ enum se_need {
 struct se_memory {
     struct sb_memory interface; /* for pools */
     struct se_blocks blocks;
+    struct se_large large;
     uint64_t limit_bytes;
     uint64_t reserve_bytes;
     uint64_t now_bytes;
@@ -56,5 +59,14 @@ bool se_memory_has_room(struct se_memory *memory, uint64_t size, enum se_need ne
 /* Counts memory that is allocated elsewhere.  False, and nothing counted, beyond the limit. */
 SB_MUST_USE bool se_memory_charge(struct se_memory *memory, uint64_t size);
 void se_memory_refund(struct se_memory *memory, uint64_t size);
+
+/* Takes a large piece, charged, with its content undefined.  `size`: see large.h.  NULL without
+ * memory, and without touching the reserve. */
+SB_MUST_USE void *se_memory_take_large(struct se_memory *memory, size_t size);
+void se_memory_give_large(struct se_memory *memory, void *piece, size_t size);
+
+/* Gives back what was not needed since the last call.  Call it now and then, seconds apart. Returns
+ * true if the next call will give back more unless that is needed until then. */
+bool se_memory_trim(struct se_memory *memory);
 
 #endif

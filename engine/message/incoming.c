@@ -291,8 +291,8 @@ static void lend(struct se_exchange *exchange)
     }
     uint64_t size = SE_MESSAGE_BUFFER_MIN;
     if (exchange->was_lent)
-        size = SB_MAX(exchange->in_size, size);
-    size = SB_MIN(size, (uint64_t)SE_MESSAGE_BUFFER_MAX);
+        size = se_large_size_within((size_t)SB_MAX(exchange->in_size, size));
+    size -= sizeof(struct se_message_buffer);
     size = SB_MIN(size, size_max - exchange->in_size);
     exchange->in = SE_IN_WAITING;
     messenger->has_waiting = true;
@@ -305,8 +305,8 @@ static void lend(struct se_exchange *exchange)
         se_incoming_refuse(exchange, SPATE_MESSAGE_ERROR_BUSY);
         return;
     }
-    int result = spate_stream_receive_into(messenger->conn, exchange->stream_id, buffer->data,
-                                           buffer->size, 0, NULL);
+    int result = spate_stream_receive_into(messenger->conn, exchange->stream_id, buffer->data, size,
+                                           0, NULL);
     if (result != 0) {
         se_message_buffer_free(messenger, buffer);
         /* -EPIPE: the end or a reset is on its way, in an event. */

@@ -4,6 +4,7 @@
 
 #include <spate/message.h>
 
+#include "engine/base/large.h"
 #include "engine/base/task.h"
 #include "engine/message/header.h"
 #include "engine/message/order.h"
@@ -30,9 +31,9 @@ enum {
      * them buffers of the shard and the peer's credit, for SE_MESSAGE_FRESH_NS; then, or beyond
      * SE_MESSAGE_SLICES_MAX of them or this bound, they are copied, if receive_bytes_max allows. */
     SE_MESSAGE_KEPT_BYTES_MAX = 256 * 1024,
-    /* Lent buffers: the first, and the largest one.  Each is as large as the message so far. */
-    SE_MESSAGE_BUFFER_MIN = 16 * 1024,
-    SE_MESSAGE_BUFFER_MAX = 1024 * 1024,
+    /* The first buffer that is lent.  Further ones are about as large as the message so far: the
+     * power of two below that [engine/base/large.h]. */
+    SE_MESSAGE_BUFFER_MIN = SE_LARGE_SIZE_MIN,
     SE_MESSAGE_INLINE_PIECES = 4,
     SE_MESSAGE_EXCHANGES_MAX = 1 << 22, /* per shard; the memory budget is reached earlier */
 };
@@ -51,7 +52,7 @@ enum {
 
 /* Memory for a part of a message, on the heap and charged to the shard. */
 struct se_message_buffer {
-    size_t size;
+    size_t bytes; /* of all of it */
     uint8_t data[];
 };
 

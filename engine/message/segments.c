@@ -9,20 +9,32 @@
 #include "engine/shard/shard.h"
 #include "proto/base/assert.h"
 
+static bool is_large(size_t bytes)
+{
+    return bytes >= SE_LARGE_SIZE_MIN && bytes <= SE_LARGE_SIZE_MAX;
+}
+
+static void *take_other(struct se_memory *memory, size_t bytes)
+{
+    if (!se_memory_has_room(memory, bytes, SE_NEED_ORDINARY) || !se_memory_charge(memory, bytes))
+        return NULL;
+    void *taken = malloc(bytes);
+    if (taken == NULL)
+        se_memory_refund(memory, bytes);
+    return taken;
+}
+
 struct se_message_buffer *se_message_buffer_make(struct spate_messenger *messenger, size_t size)
 {
     struct se_memory *memory = &messenger->shard->memory;
     size_t bytes = sizeof(struct se_message_buffer) + size;
-    if (!se_memory_has_room(memory, bytes, SE_NEED_ORDINARY))
-        return NULL;
-    struct se_message_buffer *buffer = malloc(bytes);
+    if (is_large(bytes))
+        bytes = se_large_size_for(bytes);
+    struct se_message_buffer *buffer =
+        is_large(bytes) ? se_memory_take_large(memory, bytes) : take_other(memory, bytes);
     if (buffer == NULL)
         return NULL;
-    if (!se_memory_charge(memory, bytes)) {
-        free(buffer);
-        return NULL;
-    }
-    buffer->size = size;
+    buffer->bytes = bytes;
     se_messenger_count(messenger, (int64_t)bytes);
     return buffer;
 }
@@ -31,9 +43,14 @@ void se_message_buffer_free(struct spate_messenger *messenger, struct se_message
 {
     if (buffer == NULL)
         return;
-    size_t bytes = sizeof(struct se_message_buffer) + buffer->size;
+    struct se_memory *memory = &messenger->shard->memory;
+    size_t bytes = buffer->bytes;
     se_messenger_count(messenger, -(int64_t)bytes);
-    se_memory_refund(&messenger->shard->memory, bytes);
+    if (is_large(bytes)) {
+        se_memory_give_large(memory, buffer, bytes);
+        return;
+    }
+    se_memory_refund(memory, bytes);
     free(buffer);
 }
 

@@ -146,7 +146,7 @@ static bool is_unused(const struct spate_shard *shard)
 
 void se_shard_on_memory_timer(struct spate_shard *shard)
 {
-    bool is_more = sb_memory_trim(&shard->memory.interface);
+    bool is_more = se_memory_trim(&shard->memory);
     shard->trimmed_empty_bytes = shard->memory.interface.empty_bytes;
     if (is_unused(shard)) {
         se_table_shrink(&shard->cids);

@@ -159,12 +159,83 @@ static void blocks_come_from_the_kernel_and_go_back_to_it(void **state)
     assert_non_null(counted_take(c, 0, SB_BLOCK_SIZE_MAX));
 }
 
+static void large_sizes_are_powers_of_two(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= SE_LARGE_SIZE_MAX; size += size / 7 + 1) {
+        size_t rounded = se_large_size_for(size);
+        assert_true(rounded >= size && rounded >= SE_LARGE_SIZE_MIN);
+        assert_true(rounded == SE_LARGE_SIZE_MIN || rounded / 2 < size);
+        assert_int_equal(rounded & (rounded - 1), 0);
+        assert_int_equal(se_large_size_for(rounded), rounded);
+        assert_int_equal(se_large_size_within(rounded), rounded);
+        if (rounded < SE_LARGE_SIZE_MAX)
+            assert_int_equal(se_large_size_within(2 * rounded - 1), rounded);
+    }
+    assert_int_equal(se_large_size_within(SIZE_MAX), SE_LARGE_SIZE_MAX);
+}
+
+/* A use that goes up and down allocates nothing; what is not needed for a while is freed. */
+static void large_pieces_wait_for_their_next_use(void **state)
+{
+    struct counted *c = *state;
+    struct se_memory *m = &c->memory;
+    enum { COUNT = 8, NEEDED = 3 };
+    void *pieces[COUNT];
+    se_memory_init(m, 16 * MIB);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        pieces[i] = se_memory_take_large(m, MIB);
+        assert_non_null(pieces[i]);
+        memset(pieces[i], (int)i, MIB);
+    }
+    for (uint32_t i = 0; i < COUNT; i++)
+        se_memory_give_large(m, pieces[i], MIB);
+    assert_int_equal(m->allocations, COUNT);
+    assert_int_equal(m->now_bytes, COUNT * MIB);
+    assert_int_equal(m->interface.empty_bytes, COUNT * MIB);
+
+    assert_true(se_memory_trim(m)); /* all were needed until now */
+    assert_int_equal(m->now_bytes, COUNT * MIB);
+    for (uint32_t i = 0; i < NEEDED; i++)
+        assert_ptr_equal(pieces[i] = se_memory_take_large(m, MIB), pieces[COUNT - 1 - i]);
+    assert_int_equal(m->interface.empty_bytes, (COUNT - NEEDED) * MIB);
+    assert_int_equal(m->allocations, COUNT);
+    for (uint32_t i = 0; i < NEEDED; i++)
+        se_memory_give_large(m, pieces[i], MIB);
+    assert_true(se_memory_trim(m));
+    assert_int_equal(m->now_bytes, NEEDED * MIB);
+    assert_false(se_memory_trim(m));
+    assert_int_equal(m->now_bytes, 0);
+    assert_int_equal(m->interface.empty_bytes, 0);
+}
+
+static void large_pieces_that_wait_are_freed_when_memory_is_short(void **state)
+{
+    struct counted *c = *state;
+    struct se_memory *m = &c->memory;
+    se_memory_init(m, 4 * MIB);
+    uint64_t bound = se_memory_bound(m, SE_NEED_ORDINARY);
+    void *pieces[] = {se_memory_take_large(m, MIB), se_memory_take_large(m, MIB),
+                      se_memory_take_large(m, MIB)};
+    assert_null(se_memory_take_large(m, MIB)); /* the reserve is untouched */
+    for (size_t i = 0; i < QT_COUNT(pieces); i++)
+        se_memory_give_large(m, pieces[i], MIB);
+    assert_true(se_memory_has_room(m, bound, SE_NEED_ORDINARY));
+    assert_int_equal(m->now_bytes, 0);
+    assert_int_equal(m->interface.empty_bytes, 0);
+    se_memory_give_large(m, se_memory_take_large(m, 64 * KIB),
+                         64 * KIB); /* freed with the memory */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         QT_TEST(counted, memory_is_counted_up_to_its_limit),
         QT_TEST(counted, the_reserve_is_for_what_ends_a_shortage),
         QT_TEST(counted, what_is_not_used_goes_back_before_a_request_is_refused),
+        QT_TEST(counted, large_sizes_are_powers_of_two),
+        QT_TEST(counted, large_pieces_wait_for_their_next_use),
+        QT_TEST(counted, large_pieces_that_wait_are_freed_when_memory_is_short),
         QT_TEST(counted, blocks_come_from_the_kernel_and_go_back_to_it),
     };
 
