@@ -4,8 +4,9 @@
 /* A library context of our own, so that the one of the application is not changed.
  *
  * OpenSSL looks for each algorithm of a handshake in the context of the SSL_CTX.  In this one,
- * "TLS13-KDF" is ours.  Everything else comes from a second instance of the default provider.  Keys
- * and certificates may be of the process's own context: an EVP_PKEY carries its own methods. */
+ * "TLS13-KDF" is ours, and so is how a key of "X25519" is made.  Everything else comes from a
+ * second instance of the default provider.  Keys and certificates may be of the process's own
+ * context: an EVP_PKEY carries its own methods. */
 
 #include <string.h>
 
@@ -15,6 +16,7 @@
 #include <openssl/provider.h>
 
 #include "crypto/tls13_kdf.h"
+#include "crypto/x25519_keys.h"
 #include "proto/base/compiler.h"
 
 #define PROPERTIES "provider=spate"
@@ -45,6 +47,17 @@ bool sc_library_is_plain(OSSL_LIB_CTX *context)
 
 /* ---- the provider ---- */
 
+/* Filled before the provider is loaded; without an implementation it ends the list. */
+static OSSL_ALGORITHM keys[] = {
+    {NULL, PROPERTIES, NULL, ""},
+    {NULL, NULL, NULL, NULL},
+};
+static OSSL_ALGORITHM exchanges[] = {
+    {NULL, PROPERTIES, NULL, ""},
+    {NULL, NULL, NULL, NULL},
+};
+static void *provider_context;
+
 static const OSSL_ALGORITHM *query(void *provider, int operation, int *ret_no_cache)
 {
     static const OSSL_ALGORITHM kdfs[] = {
@@ -53,7 +66,29 @@ static const OSSL_ALGORITHM *query(void *provider, int operation, int *ret_no_ca
     };
     (void)provider;
     *ret_no_cache = 0;
-    return operation == OSSL_OP_KDF ? kdfs : NULL;
+    switch (operation) {
+    case OSSL_OP_KDF:
+        return kdfs;
+    case OSSL_OP_KEYMGMT:
+        return keys;
+    case OSSL_OP_KEYEXCH:
+        return exchanges;
+    default:
+        return NULL;
+    }
+}
+
+/* Has what X25519 needs: `openssl` is the provider whose keys they are. */
+static void add_x25519(OSSL_PROVIDER *openssl, OSSL_LIB_CTX *context)
+{
+    struct sc_x25519_keys x25519;
+    if (!sc_x25519_keys_init(openssl, context, &x25519))
+        return;
+    provider_context = OSSL_PROVIDER_get0_provider_ctx(openssl);
+    keys[0].algorithm_names = "X25519:1.3.101.110";
+    keys[0].implementation = x25519.keys;
+    exchanges[0].algorithm_names = "X25519:1.3.101.110";
+    exchanges[0].implementation = x25519.exchange;
 }
 
 static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
@@ -65,7 +100,8 @@ static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *co
     };
     (void)core;
     *ret = functions;
-    *ret_provider = (void *)(uintptr_t)handle; /* not NULL: OpenSSL wants that */
+    /* Not NULL: OpenSSL wants that. */
+    *ret_provider = provider_context != NULL ? provider_context : (void *)(uintptr_t)handle;
     return 1;
 }
 
@@ -101,6 +137,8 @@ static void library_make(void)
     if (made.context != NULL &&
         OSSL_PROVIDER_add_builtin(made.context, "spate", provider_init) == 1) {
         made.openssl = OSSL_PROVIDER_load(made.context, "default");
+        if (made.openssl != NULL)
+            add_x25519(made.openssl, made.context);
         made.own = OSSL_PROVIDER_load(made.context, "spate");
     }
     /* A preference: what we do not have comes from the other. */

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* Public keys of X25519 next to OpenSSL's own, and the keys that handshakes make of them. */
+
+#include "test/support/qt.h"
+
+#include <stdlib.h>
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+#include <openssl/ssl.h>
+
+#include "crypto/library.h"
+#include "crypto/tls_impl.h"
+#include "crypto/x25519.h"
+#include "crypto/x25519_keys.h"
+#include "test/support/owned.h"
+#include "test/support/tls_pair.h"
+
+enum { SIZE = SC_X25519_SIZE, RANDOM_KEYS = 1000, PAIRS = 20 };
+
+static void key_end(void *key)
+{
+    EVP_PKEY_free(key);
+}
+
+static void provider_end(void *provider)
+{
+    (void)OSSL_PROVIDER_unload(provider);
+}
+
+static void context_end(void *context)
+{
+    OSSL_LIB_CTX_free(context);
+}
+
+static void read_hex(const char *hex, uint8_t ret[SIZE])
+{
+    assert_int_equal(strlen(hex), 2 * SIZE);
+    for (size_t i = 0; i < SIZE; i++) {
+        const char digits[] = {hex[2 * i], hex[2 * i + 1], 0};
+        ret[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+}
+
+static void assert_as_openssl(const uint8_t secret[SIZE])
+{
+    uint8_t ours[SIZE], theirs[SIZE];
+    size_t size = SIZE;
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, secret, SIZE);
+    assert_non_null(key);
+    int done = EVP_PKEY_get_raw_public_key(key, theirs, &size);
+    EVP_PKEY_free(key);
+    assert_int_equal(done, 1);
+    sc_x25519_public(secret, ours);
+    assert_memory_equal(ours, theirs, SIZE);
+}
+
+/* The first test: there is no table yet. */
+static void a_table_is_needed_first(void **state)
+{
+    static const uint8_t secret[SIZE];
+    uint8_t public[SIZE];
+    (void)state;
+    expect_assert_failure(sc_x25519_public(secret, public));
+    sc_x25519_init();
+    sc_x25519_public(secret, public);
+}
+
+/* [RFC7748 6.1] */
+static void public_keys_are_those_of_the_rfc(void **state)
+{
+    static const struct {
+        const char *secret, *public;
+    } rows[] = {
+        {"77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+         "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"},
+        {"5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+         "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"},
+    };
+    (void)state;
+    sc_x25519_init();
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        uint8_t secret[SIZE], public[SIZE], expected[SIZE];
+        read_hex(rows[i].secret, secret);
+        read_hex(rows[i].public, expected);
+        sc_x25519_public(secret, public);
+        assert_memory_equal(public, expected, SIZE);
+    }
+}
+
+/* Digits of all values at all places, with and without carries. */
+static void public_keys_are_those_of_openssl(void **state)
+{
+    uint8_t secret[SIZE];
+    (void)state;
+    sc_x25519_init();
+    for (int byte = 0; byte < 256; byte++) {
+        memset(secret, byte, SIZE);
+        assert_as_openssl(secret);
+    }
+    for (int bit = 0; bit < 8 * SIZE; bit++)
+        for (int rest = 0; rest < 256; rest += 255) {
+            memset(secret, rest, SIZE);
+            secret[bit / 8] ^= (uint8_t)(1 << bit % 8);
+            assert_as_openssl(secret);
+        }
+    for (int i = 0; i < RANDOM_KEYS; i++) {
+        assert_int_equal(RAND_bytes(secret, SIZE), 1);
+        assert_as_openssl(secret);
+    }
+}
+
+static EVP_PKEY *make_key(OSSL_LIB_CTX *library, const char *properties)
+{
+    return owned_add(EVP_PKEY_Q_keygen(library, properties, "X25519"), key_end);
+}
+
+static const char *provider_of(const EVP_PKEY *key)
+{
+    return OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key));
+}
+
+static void derive(OSSL_LIB_CTX *library, EVP_PKEY *key, EVP_PKEY *peer, uint8_t ret[SIZE])
+{
+    size_t size = SIZE;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(library, key, NULL);
+    bool done = context != NULL && EVP_PKEY_derive_init(context) == 1 &&
+                EVP_PKEY_derive_set_peer(context, peer) == 1 &&
+                EVP_PKEY_derive(context, ret, &size) == 1;
+    EVP_PKEY_CTX_free(context);
+    assert_true(done && size == SIZE);
+}
+
+static void keys_are_new_and_fit_together(void **state)
+{
+    uint8_t secrets[2][SIZE], publics[PAIRS][SIZE], shared[3][SIZE];
+    (void)state;
+    for (size_t i = 0; i < PAIRS; i++) {
+        EVP_PKEY *ours = make_key(sc_library(), NULL);
+        EVP_PKEY *theirs = make_key(sc_library(), "provider=default");
+        size_t size = SIZE;
+        assert_string_equal(provider_of(ours), "spate");
+        assert_string_equal(provider_of(theirs), "default");
+        assert_int_equal(EVP_PKEY_get_raw_private_key(ours, secrets[i % 2], &size), 1);
+        assert_int_equal(EVP_PKEY_get_raw_public_key(ours, publics[i], &size), 1);
+        for (size_t before = 0; before < i; before++)
+            assert_memory_not_equal(publics[before], publics[i], SIZE);
+        assert_memory_not_equal(secrets[0], secrets[1], SIZE);
+        assert_as_openssl(secrets[i % 2]);
+        derive(sc_library(), ours, theirs, shared[0]);
+        derive(sc_library(), theirs, ours, shared[1]);
+        derive(sc_library(), owned_add(EVP_PKEY_dup(ours), key_end), theirs, shared[2]);
+        assert_memory_equal(shared[0], shared[1], SIZE);
+        assert_memory_equal(shared[0], shared[2], SIZE);
+    }
+}
+
+/* [RFC7748 6.1, RFC8446 7.4.2] */
+static void a_shared_secret_of_zero_fails(void **state)
+{
+    static const uint8_t zero[SIZE];
+    uint8_t secret[SIZE];
+    size_t size = SIZE;
+    (void)state;
+    EVP_PKEY *key = make_key(sc_library(), NULL);
+    EVP_PKEY *peer = owned_add(
+        EVP_PKEY_new_raw_public_key_ex(sc_library(), "X25519", NULL, zero, SIZE), key_end);
+    assert_non_null(peer);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(sc_library(), key, NULL);
+    bool is_set =
+        EVP_PKEY_derive_init(context) == 1 && EVP_PKEY_derive_set_peer(context, peer) == 1;
+    int result = EVP_PKEY_derive(context, secret, &size);
+    EVP_PKEY_CTX_free(context);
+    ERR_clear_error();
+    assert_true(is_set);
+    assert_true(result <= 0);
+}
+
+static void only_our_group_is_made(void **state)
+{
+    static const struct {
+        const char *name;
+        bool is_ours;
+    } rows[] = {{"x25519", true}, {"X25519", true}, {"x448", false}, {"", false}};
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(rows); i++) {
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(sc_library(), "X25519", NULL);
+        EVP_PKEY *key = NULL;
+        assert_int_equal(EVP_PKEY_keygen_init(context), 1);
+        bool is_set = EVP_PKEY_CTX_set_group_name(context, rows[i].name) == 1;
+        bool is_made = is_set && EVP_PKEY_keygen(context, &key) == 1;
+        EVP_PKEY_free(key);
+        EVP_PKEY_CTX_free(context);
+        ERR_clear_error();
+        assert_int_equal(is_set, rows[i].is_ours);
+        assert_int_equal(is_made, rows[i].is_ours);
+    }
+}
+
+/* A key without bytes, which is what a server reads the client's share into. */
+static void a_key_of_parameters_only_is_blank(void **state)
+{
+    uint8_t bytes[SIZE];
+    size_t size = SIZE;
+    EVP_PKEY *key = NULL;
+    (void)state;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(sc_library(), "X25519", NULL);
+    bool done = EVP_PKEY_paramgen_init(context) == 1 && EVP_PKEY_paramgen(context, &key) == 1;
+    EVP_PKEY_CTX_free(context);
+    (void)owned_add(key, key_end);
+    assert_true(done);
+    assert_int_equal(EVP_PKEY_get_raw_private_key(key, bytes, &size), 0);
+    ERR_clear_error();
+    memset(bytes, 9, SIZE);
+    assert_int_equal(EVP_PKEY_set1_encoded_public_key(key, bytes, SIZE), 1);
+}
+
+/* Both ends, also where the key is a part of a hybrid one. */
+static void handshakes_use_our_keys(void **state)
+{
+    static const char *const groups[] = {NULL, "X25519", "X25519MLKEM768"};
+    (void)state;
+    for (size_t i = 0; i < QT_COUNT(groups); i++) {
+        struct qt_tls_args args = qt_tls_args();
+        struct qt_tls_pair pair;
+        EVP_PKEY *share = NULL;
+        args.client.groups = args.server.groups = groups[i];
+        qt_tls_open(&pair, &args);
+        qt_tls_run(&pair);
+        qt_tls_assert_complete(&pair);
+        SSL *ssl = ((struct sc_tls *)(void *)pair.client.tls)->ssl;
+        assert_int_equal(SSL_get_tmp_key(ssl, &share), 1);
+        (void)owned_add(share, key_end);
+        bool is_hybrid = EVP_PKEY_is_a(share, "X25519MLKEM768") == 1;
+        assert_true(is_hybrid || EVP_PKEY_is_a(share, "X25519") == 1);
+        assert_string_equal(provider_of(share), is_hybrid ? "default" : "spate");
+        owned_end_all();
+    }
+    EVP_PKEY *others = make_key(NULL, NULL);
+    assert_string_equal(provider_of(others), "default"); /* of the process's own context */
+}
+
+static void a_provider_without_it_is_refused(void **state)
+{
+    (void)state;
+    struct sc_x25519_keys keys;
+    OSSL_LIB_CTX *context = owned_add(OSSL_LIB_CTX_new(), context_end);
+    OSSL_PROVIDER *base = owned_add(OSSL_PROVIDER_load(context, "base"), provider_end);
+    assert_non_null(base);
+    assert_false(sc_x25519_keys_init(base, context, &keys));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_table_is_needed_first),
+        cmocka_unit_test(public_keys_are_those_of_the_rfc),
+        cmocka_unit_test(public_keys_are_those_of_openssl),
+        QT_TEST(owned, keys_are_new_and_fit_together),
+        QT_TEST(owned, a_shared_secret_of_zero_fails),
+        QT_TEST(owned, only_our_group_is_made),
+        QT_TEST(owned, a_key_of_parameters_only_is_blank),
+        QT_TEST(owned, handshakes_use_our_keys),
+        QT_TEST(owned, a_provider_without_it_is_refused),
+    };
+    sb_assert_handler = qt_on_assert;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
