@@ -133,6 +133,21 @@ static inline struct sc_field sc_field_invert(const struct sc_field *a)
     return sc_field_mul(&t, &to11); /* 2^255 - 2^5 + 11 = p - 2 */
 }
 
+/* The low 255 bits, little-endian; they may be p or more [RFC7748 5]. */
+static inline struct sc_field sc_field_read(const uint8_t bytes[SC_FIELD_BYTES])
+{
+    uint64_t w[4] = {0};
+    for (int i = 0; i < SC_FIELD_BYTES; i++)
+        w[i / 8] |= (uint64_t)bytes[i] << 8 * (i % 8);
+    return (struct sc_field){.limb = {
+                                 w[0] & SC_FIELD_MASK,
+                                 (w[0] >> 51 | w[1] << 13) & SC_FIELD_MASK,
+                                 (w[1] >> 38 | w[2] << 26) & SC_FIELD_MASK,
+                                 (w[2] >> 25 | w[3] << 39) & SC_FIELD_MASK,
+                                 (w[3] >> 12) & SC_FIELD_MASK,
+                             }};
+}
+
 /* The one form of it that is below p. */
 static inline void sc_field_write(const struct sc_field *a, uint8_t ret[SC_FIELD_BYTES])
 {

@@ -167,8 +167,7 @@ static void look_up(const struct entry row[ROW_POINTS], int8_t digit, struct ent
     sc_field_choose(&ret->product, &minus, negate);
 }
 
-/* [RFC7748 5] */
-static void clamp(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
+void sc_x25519_clamp(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
 {
     memcpy(ret, secret, SC_X25519_SIZE);
     ret[0] &= 248;
@@ -198,7 +197,7 @@ void sc_x25519_public(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X2551
         struct sc_field above, below;
     } work = {.p = {.X = zero, .Y = one, .Z = one, .T = zero}};
     SB_ASSERT(has_table);
-    clamp(secret, work.scalar);
+    sc_x25519_clamp(secret, work.scalar);
     split(work.scalar, work.digits);
     for (int i = 1; i < DIGITS; i += 2) {
         look_up(table[i / 2], work.digits[i], &work.entry);
@@ -218,3 +217,43 @@ void sc_x25519_public(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X2551
     sc_field_write(&work.above, ret);
     OPENSSL_cleanse(&work, sizeof(work));
 }
+
+#if SC_WITH_FUSED
+
+/* [RFC7748 6.1] */
+static bool shares_as_the_rfc(sc_x25519_shared shared)
+{
+    static const uint8_t secret[] = {
+        0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1,
+        0x72, 0x51, 0xb2, 0x66, 0x45, 0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0,
+        0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a,
+    };
+    static const uint8_t peer[] = {
+        0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61,
+        0xc2, 0xec, 0xe4, 0x35, 0x37, 0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78,
+        0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f,
+    };
+    static const uint8_t expected[] = {
+        0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b,
+        0xf4, 0x80, 0x35, 0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1,
+        0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c, 0x1e, 0x16, 0x17, 0x42,
+    };
+    uint8_t ret[SC_X25519_SIZE];
+    return shared(secret, peer, ret) && memcmp(ret, expected, sizeof(ret)) == 0;
+}
+
+sc_x25519_shared sc_x25519_shared_here(void)
+{
+    /* Also whether the kernel keeps the registers. */
+    bool is_able = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma");
+    return is_able && shares_as_the_rfc(sc_x25519_shared_ifma) ? sc_x25519_shared_ifma : NULL;
+}
+
+#else
+
+sc_x25519_shared sc_x25519_shared_here(void)
+{
+    return NULL;
+}
+
+#endif

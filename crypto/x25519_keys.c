@@ -2,7 +2,10 @@
 #include "crypto/x25519_keys.h"
 
 /* The keys are those of OpenSSL, with all of its functions; only how one is made is ours.  It is
- * imported from its bytes, public and private, into an object that OpenSSL has made and frees. */
+ * imported from its bytes, public and private, into an object that OpenSSL has made and frees.
+ *
+ * The exchange is OpenSSL's as well, unless there is a faster one for this CPU: that copies the
+ * bytes of both keys, and wipes them. */
 
 #include <stddef.h>
 #include <string.h>
@@ -26,6 +29,8 @@ static struct {
     OSSL_FUNC_keymgmt_new_fn *create;
     OSSL_FUNC_keymgmt_free_fn *destroy;
     OSSL_FUNC_keymgmt_import_fn *import;
+    OSSL_FUNC_keymgmt_get_params_fn *get_params;
+    sc_x25519_shared shared; /* NULL: OpenSSL's */
 } keys;
 
 /* What is asked for: the whole state of a generation. */
@@ -110,6 +115,77 @@ static const OSSL_DISPATCH own[] = {
     {OSSL_FUNC_KEYMGMT_GEN_CLEANUP, (void (*)(void))gen_cleanup},
 };
 
+/* ---- the exchange ---- */
+
+struct exchange {
+    uint8_t secret[SC_X25519_SIZE];
+    uint8_t peer[SC_X25519_SIZE];
+    bool has_secret;
+    bool has_peer;
+};
+
+static bool read_key(void *key, const char *name, uint8_t ret[SC_X25519_SIZE])
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(name, ret, SC_X25519_SIZE),
+        OSSL_PARAM_construct_end(),
+    };
+    return keys.get_params(key, params) == 1 && params[0].return_size == SC_X25519_SIZE;
+}
+
+static void *exchange_new(void *provider)
+{
+    (void)provider;
+    return OPENSSL_zalloc(sizeof(struct exchange));
+}
+
+static void exchange_free(void *context)
+{
+    OPENSSL_clear_free(context, sizeof(struct exchange));
+}
+
+static void *exchange_dup(void *context)
+{
+    return OPENSSL_memdup(context, sizeof(struct exchange));
+}
+
+static int exchange_init(void *context, void *key, const OSSL_PARAM params[])
+{
+    struct exchange *exchange = context;
+    (void)params;
+    exchange->has_secret = read_key(key, OSSL_PKEY_PARAM_PRIV_KEY, exchange->secret);
+    return exchange->has_secret;
+}
+
+static int exchange_set_peer(void *context, void *key)
+{
+    struct exchange *exchange = context;
+    exchange->has_peer = read_key(key, OSSL_PKEY_PARAM_PUB_KEY, exchange->peer);
+    return exchange->has_peer;
+}
+
+static int exchange_derive(void *context, unsigned char *ret, size_t *ret_size, size_t capacity)
+{
+    const struct exchange *exchange = context;
+    *ret_size = SC_X25519_SIZE;
+    if (ret == NULL)
+        return 1;
+    return exchange->has_secret && exchange->has_peer && capacity >= SC_X25519_SIZE &&
+           keys.shared(exchange->secret, exchange->peer, ret);
+}
+
+static const OSSL_DISPATCH exchange_functions[] = {
+    {OSSL_FUNC_KEYEXCH_NEWCTX, (void (*)(void))exchange_new},
+    {OSSL_FUNC_KEYEXCH_FREECTX, (void (*)(void))exchange_free},
+    {OSSL_FUNC_KEYEXCH_DUPCTX, (void (*)(void))exchange_dup},
+    {OSSL_FUNC_KEYEXCH_INIT, (void (*)(void))exchange_init},
+    {OSSL_FUNC_KEYEXCH_SET_PEER, (void (*)(void))exchange_set_peer},
+    {OSSL_FUNC_KEYEXCH_DERIVE, (void (*)(void))exchange_derive},
+    OSSL_DISPATCH_END,
+};
+
+/* ---- what comes from OpenSSL ---- */
+
 /* What of another provider works on the state of its own generation. */
 static bool is_of_generation(int id)
 {
@@ -161,12 +237,17 @@ bool sc_x25519_keys_init(OSSL_PROVIDER *provider, OSSL_LIB_CTX *context, struct 
             keys.destroy = OSSL_FUNC_keymgmt_free(from);
         else if (from->function_id == OSSL_FUNC_KEYMGMT_IMPORT)
             keys.import = OSSL_FUNC_keymgmt_import(from);
+        else if (from->function_id == OSSL_FUNC_KEYMGMT_GET_PARAMS)
+            keys.get_params = OSSL_FUNC_keymgmt_get_params(from);
     }
     if (keys.create == NULL || keys.destroy == NULL || keys.import == NULL)
         return false;
     memcpy(keys.entries + count, own, sizeof(own)); /* the end is there: zeros */
     keys.context = context;
     sc_x25519_init();
+    keys.shared = keys.get_params != NULL ? sc_x25519_shared_here() : NULL;
+    if (keys.shared != NULL)
+        exchange = exchange_functions;
     *ret = (struct sc_x25519_keys){.keys = keys.entries, .exchange = exchange};
     return true;
 }

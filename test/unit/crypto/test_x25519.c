@@ -134,6 +134,111 @@ static void derive(OSSL_LIB_CTX *library, EVP_PKEY *key, EVP_PKEY *peer, uint8_t
     assert_true(done && size == SIZE);
 }
 
+/* OpenSSL's own, in a context that has nothing of ours; false: it refuses. */
+static bool shared_of_openssl(const uint8_t secret[SIZE], const uint8_t peer[SIZE],
+                              uint8_t ret[SIZE])
+{
+    size_t size = SIZE;
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, secret, SIZE);
+    EVP_PKEY *peer_key = EVP_PKEY_new_raw_public_key_ex(NULL, "X25519", NULL, peer, SIZE);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    bool done = EVP_PKEY_derive_init(context) == 1 &&
+                EVP_PKEY_derive_set_peer(context, peer_key) == 1 &&
+                EVP_PKEY_derive(context, ret, &size) == 1;
+    EVP_PKEY_CTX_free(context);
+    EVP_PKEY_free(peer_key);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return done;
+}
+
+static void assert_shared_as_openssl(const uint8_t secret[SIZE], const uint8_t peer[SIZE])
+{
+    static const uint8_t zero[SIZE];
+    uint8_t ours[SIZE], theirs[SIZE];
+    bool is_expected = shared_of_openssl(secret, peer, theirs);
+    assert_int_equal(sc_x25519_shared_here()(secret, peer, ours), is_expected);
+    assert_memory_equal(ours, is_expected ? theirs : zero, SIZE);
+}
+
+/* Points of low order, numbers that are p or more, and all that is near. */
+static void shared_secrets_are_those_of_openssl(void **state)
+{
+    uint8_t secret[SIZE], peer[SIZE];
+    (void)state;
+    if (sc_x25519_shared_here() == NULL)
+        skip();
+    for (int i = 0; i < RANDOM_KEYS; i++) {
+        assert_int_equal(RAND_bytes(secret, SIZE), 1);
+        assert_int_equal(RAND_bytes(peer, SIZE), 1);
+        assert_shared_as_openssl(secret, peer);
+        memset(peer, i % 2 == 0 ? 0 : 0xff, SIZE); /* near 0, and near 2^255 and 2^256 */
+        peer[0] = (uint8_t)(i / 4);
+        peer[31] = i % 2 == 0 ? 0 : i % 4 == 1 ? 0x7f : 0xff;
+        assert_shared_as_openssl(secret, peer);
+    }
+    for (int bit = 0; bit < 8 * SIZE; bit++) {
+        memset(peer, 0, SIZE);
+        peer[bit / 8] = (uint8_t)(1 << bit % 8);
+        assert_shared_as_openssl(secret, peer);
+        assert_shared_as_openssl(peer, secret);
+    }
+}
+
+/* [RFC7748 5.2] */
+static void a_thousand_exchanges_are_those_of_the_rfc(void **state)
+{
+    uint8_t key[SIZE] = {9}, point[SIZE] = {9}, next[SIZE], expected[SIZE];
+    (void)state;
+    if (sc_x25519_shared_here() == NULL)
+        skip();
+    for (int i = 0; i < 1000; i++) {
+        assert_true(sc_x25519_shared_here()(key, point, next));
+        memcpy(point, key, SIZE);
+        memcpy(key, next, SIZE);
+        if (i > 0)
+            continue;
+        read_hex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079", expected);
+        assert_memory_equal(key, expected, SIZE);
+    }
+    read_hex("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51", expected);
+    assert_memory_equal(key, expected, SIZE);
+}
+
+static void exchanges_refuse_what_is_incomplete(void **state)
+{
+    uint8_t bytes[SIZE], copy[SIZE];
+    size_t size = 0;
+    (void)state;
+    EVP_PKEY *key = make_key(sc_library(), NULL);
+    EVP_PKEY *peer = make_key(sc_library(), NULL);
+    assert_int_equal(EVP_PKEY_get_raw_public_key(peer, NULL, &size), 1);
+    assert_int_equal(EVP_PKEY_get_raw_public_key(peer, bytes, &size), 1);
+    EVP_PKEY *public = owned_add(
+        EVP_PKEY_new_raw_public_key_ex(sc_library(), "X25519", NULL, bytes, SIZE), key_end);
+    EVP_PKEY_CTX *of_public = EVP_PKEY_CTX_new_from_pkey(sc_library(), public, NULL);
+    bool is_refused = EVP_PKEY_derive_init(of_public) != 1 ||
+                      EVP_PKEY_derive_set_peer(of_public, key) != 1 ||
+                      EVP_PKEY_derive(of_public, bytes, &size) != 1;
+    EVP_PKEY_CTX_free(of_public);
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_pkey(sc_library(), key, NULL);
+    bool is_begun = EVP_PKEY_derive_init(context) == 1;
+    size = SIZE;
+    bool is_alone = EVP_PKEY_derive(context, bytes, &size) == 1;
+    bool is_whole = EVP_PKEY_derive_set_peer(context, peer) == 1;
+    size = SIZE - 1;
+    bool is_short = EVP_PKEY_derive(context, bytes, &size) == 1;
+    EVP_PKEY_CTX *second = EVP_PKEY_CTX_dup(context);
+    size = SIZE;
+    is_whole = is_whole && EVP_PKEY_derive(context, bytes, &size) == 1 && size == SIZE &&
+               EVP_PKEY_derive(second, copy, &size) == 1;
+    EVP_PKEY_CTX_free(second);
+    EVP_PKEY_CTX_free(context);
+    ERR_clear_error();
+    assert_true(is_refused && is_begun && !is_alone && !is_short && is_whole);
+    assert_memory_equal(bytes, copy, SIZE);
+}
+
 static void keys_are_new_and_fit_together(void **state)
 {
     uint8_t secrets[2][SIZE], publics[PAIRS][SIZE], shared[3][SIZE];
@@ -259,6 +364,9 @@ int main(void)
         cmocka_unit_test(a_table_is_needed_first),
         cmocka_unit_test(public_keys_are_those_of_the_rfc),
         cmocka_unit_test(public_keys_are_those_of_openssl),
+        cmocka_unit_test(shared_secrets_are_those_of_openssl),
+        cmocka_unit_test(a_thousand_exchanges_are_those_of_the_rfc),
+        QT_TEST(owned, exchanges_refuse_what_is_incomplete),
         QT_TEST(owned, keys_are_new_and_fit_together),
         QT_TEST(owned, a_shared_secret_of_zero_fails),
         QT_TEST(owned, only_our_group_is_made),
