@@ -82,7 +82,7 @@ static const OSSL_ALGORITHM *query(void *provider, int operation, int *ret_no_ca
 static void add_x25519(OSSL_PROVIDER *openssl, OSSL_LIB_CTX *context)
 {
     struct sc_x25519_keys x25519;
-    if (!sc_x25519_keys_init(openssl, context, &x25519))
+    if (!SC_WITH_FUSED || !sc_x25519_keys_init(openssl, context, &x25519))
         return;
     provider_context = OSSL_PROVIDER_get0_provider_ctx(openssl);
     keys[0].algorithm_names = "X25519:1.3.101.110";
