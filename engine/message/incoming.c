@@ -340,12 +340,21 @@ static void settle(struct se_exchange *exchange)
         lend(exchange);
 }
 
+/* Returns whether slices of a message hold more of the peer's credit than they may. */
+static bool holds_much(const struct se_exchange *exchange)
+{
+    uint64_t bytes = exchange->slice_bytes;
+    return bytes >= SE_MESSAGE_SLICE_BYTES_MAX &&
+           bytes >
+               sp_conn_stream_window_bytes(exchange->messenger->conn->proto, exchange->stream_id) /
+                   SE_MESSAGE_KEPT_PART;
+}
+
 /* Keeps the slices of a message that is not whole, for a while and as far as it may. */
 static void keep_slices(struct se_exchange *exchange)
 {
     struct spate_messenger *messenger = exchange->messenger;
-    if (exchange->slice_count >= SE_MESSAGE_SLICES_MAX ||
-        exchange->slice_bytes > SE_MESSAGE_KEPT_BYTES_MAX)
+    if (exchange->slice_count >= SE_MESSAGE_SLICES_MAX || holds_much(exchange))
         settle(exchange);
     else if (exchange->in == SE_IN_FRESH && exchange->slice_bytes >= SE_MESSAGE_SLICE_BYTES_MAX)
         lend(exchange);

@@ -28,9 +28,11 @@ enum {
     SE_MESSAGE_SLICES_MAX = 32,
     SE_MESSAGE_SLICE_BYTES_MAX = 16 * 1024,
     /* Those of the same events follow as slices.  A message that is not whole keeps them, and with
-     * them buffers of the shard and the peer's credit, for SE_MESSAGE_FRESH_NS; then, or beyond
-     * SE_MESSAGE_SLICES_MAX of them or this bound, they are copied, if receive_bytes_max allows. */
-    SE_MESSAGE_KEPT_BYTES_MAX = 256 * 1024,
+     * them buffers of the shard and the peer's credit, for SE_MESSAGE_FRESH_NS; then they are
+     * copied, if receive_bytes_max allows.  Earlier if there are SE_MESSAGE_SLICES_MAX, or if they
+     * have more than this part of the stream's window: what is left of it is enough for the peer to
+     * go on. */
+    SE_MESSAGE_KEPT_PART = 2,
     /* The first buffer that is lent.  Further ones are about as large as the message so far: the
      * power of two below that [engine/base/large.h]. */
     SE_MESSAGE_BUFFER_MIN = SE_LARGE_SIZE_MIN,

@@ -581,6 +581,8 @@ uint64_t sp_conn_held_bytes(const struct sp_conn *conn);
 
 /* Returns the credit that the peer has left, as far as its packets show.  [RFC9000 4.1] */
 uint64_t sp_conn_unused_credit(const struct sp_conn *conn);
+/* Returns the size of a stream's receive window; 0 if there is no such stream. */
+uint64_t sp_conn_stream_window_bytes(const struct sp_conn *conn, uint64_t id);
 /* Returns the smoothed round-trip time of the path in use.  [RFC9002 5.3] */
 uint64_t sp_conn_rtt_ns(const struct sp_conn *conn);
 /* Returns the bytes that the connection occupies in the pools: itself, its streams, the records of

@@ -34,6 +34,12 @@ uint64_t sp_conn_unused_credit(const struct sp_conn *conn)
     return conn->window.limit - conn->window.received;
 }
 
+uint64_t sp_conn_stream_window_bytes(const struct sp_conn *conn, uint64_t id)
+{
+    const struct sp_stream *stream = sp_stream_map_find(&conn->streams, id);
+    return stream != NULL ? stream->recv.window.size : 0;
+}
+
 uint64_t sp_conn_rtt_ns(const struct sp_conn *conn)
 {
     return conn->loss.path->rtt.smoothed_ns;

@@ -37,8 +37,8 @@ extern "C" {
  *
  * Bytes are not copied: small messages are slices of what was received, and the bytes of larger
  * ones are decrypted into memory that grows with the message.  What had come before that, at most
- * what arrived in one turn of the shard, is copied if it is more than 256 KiB, or if the message
- * is not whole a millisecond later; and also what stream.h names for lent memory.
+ * what arrived in one turn of the shard, is copied if it is more than half of the stream's window,
+ * or if the message is not whole a millisecond later; and also what stream.h names for lent memory.
  *
  * Slices hold the peer's credit, of the connection too, until spate_message_release().  A program
  * that keeps many messages thus holds the peer back, before receive_bytes_max is reached, when the
