@@ -312,17 +312,31 @@ struct spate_shard_stats hw_stats(const struct hw_server *server)
     return pw_stats_of_all(server->shards, server->shard_count);
 }
 
+/* Tests beside this one open and close sockets: the kernel may list one twice meanwhile, and
+ * another address may have the same port. */
 uint32_t hw_socket_count(const struct hw *hw)
 {
+    enum { SOCKETS_MAX = 64 };
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)&hw->w.address;
+    unsigned long inodes[SOCKETS_MAX];
     uint32_t count = 0;
     char line[512];
     FILE *file = fopen("/proc/self/net/udp", "re");
     assert_non_null(file);
     while (fgets(line, sizeof(line), file) != NULL) {
-        unsigned port;
-        if (sscanf(line, " %*u: %*8x:%4x", &port) == 1 && port == ntohs(v4->sin_port))
-            count++;
+        unsigned address, port;
+        unsigned long inode;
+        uint32_t i = 0;
+        if (sscanf(line, " %*u: %8x:%4x %*s %*s %*s %*s %*s %*u %*u %lu", &address, &port,
+                   &inode) != 3 ||
+            address != v4->sin_addr.s_addr || port != ntohs(v4->sin_port))
+            continue;
+        while (i < count && inodes[i] != inode)
+            i++;
+        if (i < count)
+            continue;
+        assert_true(count < SOCKETS_MAX);
+        inodes[count++] = inode;
     }
     (void)fclose(file);
     return count;
