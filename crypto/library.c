@@ -4,9 +4,9 @@
 /* A library context of our own, so that the one of the application is not changed.
  *
  * OpenSSL looks for each algorithm of a handshake in the context of the SSL_CTX.  In this one,
- * "TLS13-KDF" is ours, and so is how a key of "X25519" is made.  Everything else comes from a
- * second instance of the default provider.  Keys and certificates may be of the process's own
- * context: an EVP_PKEY carries its own methods. */
+ * "TLS13-KDF" is ours, and so is how a key of "X25519" is made and, on some CPUs, exchanged.
+ * Everything else comes from a second instance of the default provider.  Keys and certificates may
+ * be of the process's own context: an EVP_PKEY carries its own methods. */
 
 #include <string.h>
 

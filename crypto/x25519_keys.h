@@ -2,7 +2,8 @@
 #ifndef SC_X25519_KEYS_H
 #define SC_X25519_KEYS_H
 
-/* X25519 for a provider: that of another one, but for making keys. */
+/* X25519 for a provider: that of another one, but for how keys are made, and for the exchange where
+ * there is a faster one for this CPU. */
 
 #include <stdbool.h>
 

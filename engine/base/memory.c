@@ -81,6 +81,22 @@ void se_memory_refund(struct se_memory *memory, uint64_t size)
     memory->now_bytes -= size;
 }
 
+void *se_memory_take_heap(struct se_memory *memory, size_t size)
+{
+    if (!se_memory_has_room(memory, size, SE_NEED_ORDINARY) || !se_memory_charge(memory, size))
+        return NULL;
+    void *taken = malloc(size);
+    if (taken == NULL)
+        se_memory_refund(memory, size);
+    return taken;
+}
+
+void se_memory_give_heap(struct se_memory *memory, void *taken, size_t size)
+{
+    free(taken);
+    se_memory_refund(memory, size);
+}
+
 void *se_memory_take_large(struct se_memory *memory, size_t size)
 {
     void *piece = se_large_take(&memory->large, size);
@@ -88,13 +104,8 @@ void *se_memory_take_large(struct se_memory *memory, size_t size)
         memory->interface.empty_bytes -= size;
         return piece;
     }
-    if (!se_memory_has_room(memory, size, SE_NEED_ORDINARY) || !se_memory_charge(memory, size))
-        return NULL;
-    piece = malloc(size);
-    if (piece == NULL)
-        se_memory_refund(memory, size);
-    else
-        memory->allocations++;
+    piece = se_memory_take_heap(memory, size);
+    memory->allocations += piece != NULL;
     return piece;
 }
 

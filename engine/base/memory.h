@@ -60,6 +60,10 @@ bool se_memory_has_room(struct se_memory *memory, uint64_t size, enum se_need ne
 SB_MUST_USE bool se_memory_charge(struct se_memory *memory, uint64_t size);
 void se_memory_refund(struct se_memory *memory, uint64_t size);
 
+/* Memory of the heap, charged.  NULL without memory, and without touching the reserve. */
+SB_MUST_USE void *se_memory_take_heap(struct se_memory *memory, size_t size);
+void se_memory_give_heap(struct se_memory *memory, void *taken, size_t size);
+
 /* Takes a large piece, charged, with its content undefined.  `size`: see large.h.  NULL without
  * memory, and without touching the reserve. */
 SB_MUST_USE void *se_memory_take_large(struct se_memory *memory, size_t size);

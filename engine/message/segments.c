@@ -3,7 +3,6 @@
 
 /* Runs come from a pool of the shard, and buffers from the heap; a run owns its slice or buffer. */
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine/shard/shard.h"
@@ -14,16 +13,6 @@ static bool is_large(size_t bytes)
     return bytes >= SE_LARGE_SIZE_MIN && bytes <= SE_LARGE_SIZE_MAX;
 }
 
-static void *take_other(struct se_memory *memory, size_t bytes)
-{
-    if (!se_memory_has_room(memory, bytes, SE_NEED_ORDINARY) || !se_memory_charge(memory, bytes))
-        return NULL;
-    void *taken = malloc(bytes);
-    if (taken == NULL)
-        se_memory_refund(memory, bytes);
-    return taken;
-}
-
 struct se_message_buffer *se_message_buffer_make(struct spate_messenger *messenger, size_t size)
 {
     struct se_memory *memory = &messenger->shard->memory;
@@ -31,7 +20,7 @@ struct se_message_buffer *se_message_buffer_make(struct spate_messenger *messeng
     if (is_large(bytes))
         bytes = se_large_size_for(bytes);
     struct se_message_buffer *buffer =
-        is_large(bytes) ? se_memory_take_large(memory, bytes) : take_other(memory, bytes);
+        is_large(bytes) ? se_memory_take_large(memory, bytes) : se_memory_take_heap(memory, bytes);
     if (buffer == NULL)
         return NULL;
     buffer->bytes = bytes;
@@ -46,12 +35,10 @@ void se_message_buffer_free(struct spate_messenger *messenger, struct se_message
     struct se_memory *memory = &messenger->shard->memory;
     size_t bytes = buffer->bytes;
     se_messenger_count(messenger, -(int64_t)bytes);
-    if (is_large(bytes)) {
+    if (is_large(bytes))
         se_memory_give_large(memory, buffer, bytes);
-        return;
-    }
-    se_memory_refund(memory, bytes);
-    free(buffer);
+    else
+        se_memory_give_heap(memory, buffer, bytes);
 }
 
 struct se_segment *se_segment_append(struct se_exchange *exchange, const uint8_t *data, size_t size)
