@@ -15,27 +15,24 @@
  *
  * What is left in memory of a private key is wiped. */
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 
-#include "crypto/field25519.h"
+#include "crypto/x25519_table.h"
 #include "proto/base/assert.h"
 
-enum { ROWS = 32, ROW_POINTS = 8, DIGITS = 64 };
-
-/* A point (x, y): x = X/Z, y = Y/Z, x y = T/Z.  All tight. */
-struct point {
-    struct sc_field X, Y, Z, T;
-};
-
-/* A point of the table: y + x, y - x, 2 d x y.  All tight. */
+/* What a row has of a point. */
 struct entry {
     struct sc_field sum, difference, product;
 };
 
-static struct entry table[ROWS][ROW_POINTS];
+static_assert(sizeof(struct entry) == SC_X25519_ENTRY_LIMBS * sizeof(uint64_t),
+              "an entry is its limbs, in the order of a row");
+
+static struct sc_x25519_row table[SC_X25519_ROWS];
 static bool has_table;
 
 static const struct sc_field zero = {.limb = {0}};
@@ -53,10 +50,10 @@ static const struct sc_field base_y = {
              UINT64_C(0x3333333333333), UINT64_C(0x6666666666666)}};
 
 /* The point E/G, H/F, which is how sums come. */
-static struct point finish(const struct sc_field *e, const struct sc_field *f,
-                           const struct sc_field *g, const struct sc_field *h)
+static struct sc_x25519_point finish(const struct sc_field *e, const struct sc_field *f,
+                                     const struct sc_field *g, const struct sc_field *h)
 {
-    return (struct point){
+    return (struct sc_x25519_point){
         .X = sc_field_mul(e, f),
         .Y = sc_field_mul(g, h),
         .Z = sc_field_mul(f, g),
@@ -65,8 +62,19 @@ static struct point finish(const struct sc_field *e, const struct sc_field *f,
 }
 
 /* [Hisil et al.: Twisted Edwards curves revisited, 2008, section 3.1]  Also right for equal points
- * and for the neutral one. */
-static void add(struct point *p, const struct entry *q)
+ * and for the neutral one.  Where q is (x, y): a and b are the products of Y - X and y - x, Y + X
+ * and y + x, c is 2 d T x y, and d is 2 Z. */
+static struct sc_x25519_point sum_of(const struct sc_field *a, const struct sc_field *b,
+                                     const struct sc_field *c, const struct sc_field *d)
+{
+    const struct sc_field e = sc_field_sub(b, a);
+    const struct sc_field f = sc_field_sub(d, c);
+    const struct sc_field g = sc_field_add(d, c);
+    const struct sc_field h = sc_field_add(b, a);
+    return finish(&e, &f, &g, &h);
+}
+
+static void add(struct sc_x25519_point *p, const struct entry *q)
 {
     struct sc_field t = sc_field_sub(&p->Y, &p->X);
     const struct sc_field a = sc_field_mul(&t, &q->difference);
@@ -74,15 +82,11 @@ static void add(struct point *p, const struct entry *q)
     const struct sc_field b = sc_field_mul(&t, &q->sum);
     const struct sc_field c = sc_field_mul(&p->T, &q->product);
     const struct sc_field d = sc_field_add(&p->Z, &p->Z);
-    const struct sc_field e = sc_field_sub(&b, &a);
-    const struct sc_field f = sc_field_sub(&d, &c);
-    const struct sc_field g = sc_field_add(&d, &c);
-    const struct sc_field h = sc_field_add(&b, &a);
-    *p = finish(&e, &f, &g, &h);
+    *p = sum_of(&a, &b, &c, &d);
 }
 
 /* [ibid., section 3.3] */
-static void twice(struct point *p)
+static void twice(struct sc_x25519_point *p)
 {
     struct sc_field t = sc_field_add(&p->X, &p->Y);
     const struct sc_field square = sc_field_square(&t);
@@ -98,7 +102,7 @@ static void twice(struct point *p)
     *p = finish(&e, &f, &g, &h);
 }
 
-static struct entry entry_of(const struct point *p, const struct sc_field *inverse)
+static struct entry entry_of(const struct sc_x25519_point *p, const struct sc_field *inverse)
 {
     const struct sc_field x = sc_field_mul(&p->X, inverse);
     const struct sc_field y = sc_field_mul(&p->Y, inverse);
@@ -113,35 +117,41 @@ static struct entry entry_of(const struct point *p, const struct sc_field *inver
 }
 
 /* Entries of `points`, by one inversion: that of the product of all Z. */
-static void make_entries(const struct point points[ROW_POINTS], struct entry ret[ROW_POINTS])
+static void make_row(const struct sc_x25519_point points[SC_X25519_ROW_POINTS],
+                     struct sc_x25519_row *ret)
 {
-    struct sc_field before[ROW_POINTS]; /* the product of the Z before it */
+    struct sc_field before[SC_X25519_ROW_POINTS]; /* the product of the Z before it */
     struct sc_field all = one;
-    for (int i = 0; i < ROW_POINTS; i++) {
+    for (int i = 0; i < SC_X25519_ROW_POINTS; i++) {
         before[i] = all;
         all = sc_field_mul(&all, &points[i].Z);
     }
     struct sc_field inverse = sc_field_invert(&all); /* of the product of the Z up to `i` */
-    for (int i = ROW_POINTS - 1; i >= 0; i--) {
+    for (int i = SC_X25519_ROW_POINTS - 1; i >= 0; i--) {
         const struct sc_field of_this = sc_field_mul(&inverse, &before[i]);
-        ret[i] = entry_of(&points[i], &of_this);
+        const struct entry entry = entry_of(&points[i], &of_this);
+        uint64_t limbs[SC_X25519_ENTRY_LIMBS];
+        memcpy(limbs, &entry, sizeof(limbs));
+        for (int limb = 0; limb < SC_X25519_ENTRY_LIMBS; limb++)
+            ret->limbs[limb][i] = limbs[limb];
         inverse = sc_field_mul(&inverse, &points[i].Z);
     }
 }
 
 void sc_x25519_init(void)
 {
-    struct point first = {.X = base_x, .Y = base_y, .Z = one, .T = sc_field_mul(&base_x, &base_y)};
-    for (int row = 0; row < ROWS; row++) {
-        struct point points[ROW_POINTS];
+    struct sc_x25519_point first = {
+        .X = base_x, .Y = base_y, .Z = one, .T = sc_field_mul(&base_x, &base_y)};
+    for (int row = 0; row < SC_X25519_ROWS; row++) {
+        struct sc_x25519_point points[SC_X25519_ROW_POINTS];
         const struct sc_field inverse = sc_field_invert(&first.Z);
         const struct entry entry = entry_of(&first, &inverse);
         points[0] = first;
-        for (int i = 1; i < ROW_POINTS; i++) {
+        for (int i = 1; i < SC_X25519_ROW_POINTS; i++) {
             points[i] = points[i - 1];
             add(&points[i], &entry);
         }
-        make_entries(points, table[row]);
+        make_row(points, &table[row]);
         for (int i = 0; i < 8; i++)
             twice(&first);
     }
@@ -149,22 +159,27 @@ void sc_x25519_init(void)
 }
 
 /* The entry for `digit`, which is -8 to 8. */
-static void look_up(const struct entry row[ROW_POINTS], int8_t digit, struct entry *ret)
+static void look_up(const struct sc_x25519_row *row, int8_t digit, struct entry *ret)
 {
     const uint64_t is_negative = (uint64_t)(int64_t)digit >> 63;
     const uint64_t negate = sc_field_mask(is_negative);
     const uint64_t size = ((uint64_t)(int64_t)digit ^ negate) + is_negative;
-    *ret = (struct entry){.sum = one, .difference = one, .product = zero};
-    for (uint64_t i = 0; i < ROW_POINTS; i++) {
-        const uint64_t mask = sc_field_mask(((size ^ (i + 1)) - 1) >> 63);
-        sc_field_choose(&ret->sum, &row[i].sum, mask);
-        sc_field_choose(&ret->difference, &row[i].difference, mask);
-        sc_field_choose(&ret->product, &row[i].product, mask);
-    }
+    const uint64_t none = sc_field_mask((size - 1) >> 63);
+    uint64_t masks[SC_X25519_ROW_POINTS];
+    uint64_t limbs[SC_X25519_ENTRY_LIMBS] = {0};
+    for (uint64_t i = 0; i < SC_X25519_ROW_POINTS; i++)
+        masks[i] = sc_field_mask(((size ^ (i + 1)) - 1) >> 63);
+    for (int limb = 0; limb < SC_X25519_ENTRY_LIMBS; limb++)
+        for (int i = 0; i < SC_X25519_ROW_POINTS; i++)
+            limbs[limb] |= row->limbs[limb][i] & masks[i];
+    memcpy(ret, limbs, sizeof(*ret));
+    sc_field_choose(&ret->sum, &one, none);
+    sc_field_choose(&ret->difference, &one, none);
     sc_field_swap(&ret->sum, &ret->difference, negate);
     struct sc_field minus = sc_field_sub(&zero, &ret->product);
     minus = sc_field_tighten(&minus);
     sc_field_choose(&ret->product, &minus, negate);
+    OPENSSL_cleanse(limbs, sizeof(limbs));
 }
 
 void sc_x25519_clamp(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
@@ -175,78 +190,137 @@ void sc_x25519_clamp(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519
     ret[31] |= 64;
 }
 
-static void split(const uint8_t scalar[SC_X25519_SIZE], int8_t ret[DIGITS])
+static void split(const uint8_t scalar[SC_X25519_SIZE], int8_t ret[SC_X25519_DIGITS])
 {
     int8_t carry = 0;
-    for (int i = 0; i < DIGITS; i++) {
+    for (int i = 0; i < SC_X25519_DIGITS; i++) {
         int8_t digit = (int8_t)((scalar[i / 2] >> 4 * (i % 2) & 15) + carry);
         carry = (int8_t)((digit + 8) >> 4);
         ret[i] = (int8_t)(digit - 16 * carry);
     }
     /* The scalar is below 2^255, so the last digit is 8 at most: it gives no carry away. */
-    ret[DIGITS - 1] = (int8_t)(ret[DIGITS - 1] + 16 * carry);
+    ret[SC_X25519_DIGITS - 1] = (int8_t)(ret[SC_X25519_DIGITS - 1] + 16 * carry);
+}
+
+/* u = (1 + y) / (1 - y) */
+static void write_u(const struct sc_x25519_point *p, uint8_t ret[SC_X25519_SIZE])
+{
+    struct {
+        struct sc_field above, below, u;
+    } work;
+    work.above = sc_field_add(&p->Z, &p->Y);
+    work.below = sc_field_sub(&p->Z, &p->Y);
+    work.below = sc_field_invert(&work.below);
+    work.u = sc_field_mul(&work.above, &work.below);
+    sc_field_write(&work.u, ret);
+    OPENSSL_cleanse(&work, sizeof(work));
 }
 
 void sc_x25519_public(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
 {
     struct {
         uint8_t scalar[SC_X25519_SIZE];
-        int8_t digits[DIGITS];
-        struct point p;
+        int8_t digits[SC_X25519_DIGITS];
+        struct sc_x25519_point p;
         struct entry entry;
-        struct sc_field above, below;
     } work = {.p = {.X = zero, .Y = one, .Z = one, .T = zero}};
     SB_ASSERT(has_table);
     sc_x25519_clamp(secret, work.scalar);
     split(work.scalar, work.digits);
-    for (int i = 1; i < DIGITS; i += 2) {
-        look_up(table[i / 2], work.digits[i], &work.entry);
+    for (int i = 1; i < SC_X25519_DIGITS; i += 2) {
+        look_up(&table[i / 2], work.digits[i], &work.entry);
         add(&work.p, &work.entry);
     }
     for (int i = 0; i < 4; i++)
         twice(&work.p);
-    for (int i = 0; i < DIGITS; i += 2) {
-        look_up(table[i / 2], work.digits[i], &work.entry);
+    for (int i = 0; i < SC_X25519_DIGITS; i += 2) {
+        look_up(&table[i / 2], work.digits[i], &work.entry);
         add(&work.p, &work.entry);
     }
-    /* u = (1 + y) / (1 - y) */
-    work.above = sc_field_add(&work.p.Z, &work.p.Y);
-    work.below = sc_field_sub(&work.p.Z, &work.p.Y);
-    work.below = sc_field_invert(&work.below);
-    work.above = sc_field_mul(&work.above, &work.below);
-    sc_field_write(&work.above, ret);
+    write_u(&work.p, ret);
     OPENSSL_cleanse(&work, sizeof(work));
 }
 
 #if SC_WITH_FUSED
 
-/* [RFC7748 6.1] */
-static bool shares_as_the_rfc(sc_x25519_shared shared)
+static void add_point(struct sc_x25519_point *p, const struct sc_x25519_point *q)
 {
-    static const uint8_t secret[] = {
-        0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1,
-        0x72, 0x51, 0xb2, 0x66, 0x45, 0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0,
-        0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a,
-    };
-    static const uint8_t peer[] = {
-        0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61,
-        0xc2, 0xec, 0xe4, 0x35, 0x37, 0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78,
-        0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f,
-    };
-    static const uint8_t expected[] = {
-        0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b,
-        0xf4, 0x80, 0x35, 0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1,
-        0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c, 0x1e, 0x16, 0x17, 0x42,
-    };
+    struct sc_field t = sc_field_sub(&p->Y, &p->X);
+    struct sc_field of_q = sc_field_sub(&q->Y, &q->X);
+    const struct sc_field a = sc_field_mul(&t, &of_q);
+    t = sc_field_add(&p->Y, &p->X);
+    of_q = sc_field_add(&q->Y, &q->X);
+    const struct sc_field b = sc_field_mul(&t, &of_q);
+    of_q = sc_field_mul(&q->T, &twice_d);
+    const struct sc_field c = sc_field_mul(&p->T, &of_q);
+    t = sc_field_mul(&p->Z, &q->Z);
+    const struct sc_field d = sc_field_add(&t, &t);
+    *p = sum_of(&a, &b, &c, &d);
+}
+
+void sc_x25519_public_ifma(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
+{
+    struct {
+        uint8_t scalar[SC_X25519_SIZE];
+        int8_t digits[SC_X25519_DIGITS];
+        struct sc_x25519_point sums[SC_X25519_SUMS];
+    } work;
+    SB_ASSERT(has_table);
+    sc_x25519_clamp(secret, work.scalar);
+    split(work.scalar, work.digits);
+    sc_x25519_sums_ifma(table, work.digits, work.sums);
+    add_point(&work.sums[0], &work.sums[1]);
+    for (int i = 0; i < 4; i++)
+        twice(&work.sums[0]);
+    add_point(&work.sums[2], &work.sums[3]);
+    add_point(&work.sums[0], &work.sums[2]);
+    write_u(&work.sums[0], ret);
+    OPENSSL_cleanse(&work, sizeof(work));
+}
+
+/* Alice's private key, Bob's public key, and what they share.  [RFC7748 6.1] */
+static const uint8_t rfc_secret[SC_X25519_SIZE] = {
+    0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2, 0x66, 0x45,
+    0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0, 0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a,
+};
+static const uint8_t rfc_peer[SC_X25519_SIZE] = {
+    0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61, 0xc2, 0xec, 0xe4, 0x35, 0x37,
+    0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78, 0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14, 0x6f, 0x88, 0x2b, 0x4f,
+};
+static const uint8_t rfc_shared[SC_X25519_SIZE] = {
+    0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b, 0xf4, 0x80, 0x35, 0x0f, 0x25,
+    0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1, 0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c, 0x1e, 0x16, 0x17, 0x42,
+};
+
+static bool shares_as_the_rfc(void)
+{
     uint8_t ret[SC_X25519_SIZE];
-    return shared(secret, peer, ret) && memcmp(ret, expected, sizeof(ret)) == 0;
+    return sc_x25519_shared_ifma(rfc_secret, rfc_peer, ret) &&
+           memcmp(ret, rfc_shared, sizeof(ret)) == 0;
+}
+
+static bool makes_the_same_key(void)
+{
+    uint8_t expected[SC_X25519_SIZE], made[SC_X25519_SIZE];
+    sc_x25519_public(rfc_secret, expected);
+    sc_x25519_public_ifma(rfc_secret, made);
+    return memcmp(made, expected, sizeof(made)) == 0;
+}
+
+/* Also whether the kernel keeps the registers. */
+static bool has_ifma(void)
+{
+    return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma");
 }
 
 sc_x25519_shared sc_x25519_shared_here(void)
 {
-    /* Also whether the kernel keeps the registers. */
-    bool is_able = __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma");
-    return is_able && shares_as_the_rfc(sc_x25519_shared_ifma) ? sc_x25519_shared_ifma : NULL;
+    return has_ifma() && shares_as_the_rfc() ? sc_x25519_shared_ifma : NULL;
+}
+
+sc_x25519_public_key sc_x25519_public_here(void)
+{
+    return has_ifma() && makes_the_same_key() ? sc_x25519_public_ifma : sc_x25519_public;
 }
 
 #else
@@ -254,6 +328,11 @@ sc_x25519_shared sc_x25519_shared_here(void)
 sc_x25519_shared sc_x25519_shared_here(void)
 {
     return NULL;
+}
+
+sc_x25519_public_key sc_x25519_public_here(void)
+{
+    return sc_x25519_public;
 }
 
 #endif

@@ -9,12 +9,17 @@
 
 enum { SC_X25519_SIZE = 32 };
 
-/* Makes the table that sc_x25519_public() needs, in half a millisecond.  Once per process, before
- * it. */
+/* Makes the table that public keys need, in half a millisecond.  Once per process, before them. */
 void sc_x25519_init(void);
 
 /* The public key of a private one, which need not be clamped. */
 void sc_x25519_public(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE]);
+
+typedef void (*sc_x25519_public_key)(const uint8_t secret[SC_X25519_SIZE],
+                                     uint8_t ret[SC_X25519_SIZE]);
+
+/* Returns the fastest one for this CPU.  It has made the same key as sc_x25519_public(). */
+sc_x25519_public_key sc_x25519_public_here(void);
 
 /* The shared secret.  Returns false if it is zero, which the public key of the peer alone decides;
  * `ret` is zero then.  [RFC7748 6.1] */
@@ -25,7 +30,8 @@ typedef bool (*sc_x25519_shared)(const uint8_t secret[SC_X25519_SIZE],
  * a shared secret of the RFC. */
 sc_x25519_shared sc_x25519_shared_here(void);
 
-/* With AVX-512 IFMA, which the CPU must have: crypto/x25519_ifma.c. */
+/* With AVX-512 IFMA, which the CPU must have: crypto/x25519_sums_ifma.c, crypto/x25519_ifma.c. */
+void sc_x25519_public_ifma(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE]);
 bool sc_x25519_shared_ifma(const uint8_t secret[SC_X25519_SIZE], const uint8_t peer[SC_X25519_SIZE],
                            uint8_t ret[SC_X25519_SIZE]);
 

@@ -30,6 +30,7 @@ static struct {
     OSSL_FUNC_keymgmt_free_fn *destroy;
     OSSL_FUNC_keymgmt_import_fn *import;
     OSSL_FUNC_keymgmt_get_params_fn *get_params;
+    sc_x25519_public_key public;
     sc_x25519_shared shared; /* NULL: OpenSSL's */
 } keys;
 
@@ -51,7 +52,7 @@ static bool generate(void *key)
     };
     bool done = RAND_priv_bytes_ex(keys.context, secret, sizeof(secret), 0) == 1;
     if (done) {
-        sc_x25519_public(secret, public);
+        keys.public(secret, public);
         done = keys.import(key, OSSL_KEYMGMT_SELECT_KEYPAIR, params) == 1;
     }
     OPENSSL_cleanse(secret, sizeof(secret));
@@ -245,6 +246,7 @@ bool sc_x25519_keys_init(OSSL_PROVIDER *provider, OSSL_LIB_CTX *context, struct 
     memcpy(keys.entries + count, own, sizeof(own)); /* the end is there: zeros */
     keys.context = context;
     sc_x25519_init();
+    keys.public = sc_x25519_public_here();
     keys.shared = keys.get_params != NULL ? sc_x25519_shared_here() : NULL;
     if (keys.shared != NULL)
         exchange = exchange_functions;

@@ -45,17 +45,27 @@ static void read_hex(const char *hex, uint8_t ret[SIZE])
     }
 }
 
+/* The portable one and that of this CPU, which may be the same. */
+static void assert_public_key(const uint8_t secret[SIZE], const uint8_t expected[SIZE])
+{
+    const sc_x25519_public_key makers[] = {sc_x25519_public, sc_x25519_public_here()};
+    for (size_t i = 0; i < QT_COUNT(makers); i++) {
+        uint8_t public[SIZE];
+        makers[i](secret, public);
+        assert_memory_equal(public, expected, SIZE);
+    }
+}
+
 static void assert_as_openssl(const uint8_t secret[SIZE])
 {
-    uint8_t ours[SIZE], theirs[SIZE];
+    uint8_t theirs[SIZE];
     size_t size = SIZE;
     EVP_PKEY *key = EVP_PKEY_new_raw_private_key_ex(NULL, "X25519", NULL, secret, SIZE);
     assert_non_null(key);
     int done = EVP_PKEY_get_raw_public_key(key, theirs, &size);
     EVP_PKEY_free(key);
     assert_int_equal(done, 1);
-    sc_x25519_public(secret, ours);
-    assert_memory_equal(ours, theirs, SIZE);
+    assert_public_key(secret, theirs);
 }
 
 /* The first test: there is no table yet. */
@@ -65,6 +75,7 @@ static void a_table_is_needed_first(void **state)
     uint8_t public[SIZE];
     (void)state;
     expect_assert_failure(sc_x25519_public(secret, public));
+    expect_assert_failure(sc_x25519_public_ifma(secret, public));
     sc_x25519_init();
     sc_x25519_public(secret, public);
 }
@@ -83,11 +94,10 @@ static void public_keys_are_those_of_the_rfc(void **state)
     (void)state;
     sc_x25519_init();
     for (size_t i = 0; i < QT_COUNT(rows); i++) {
-        uint8_t secret[SIZE], public[SIZE], expected[SIZE];
+        uint8_t secret[SIZE], expected[SIZE];
         read_hex(rows[i].secret, secret);
         read_hex(rows[i].public, expected);
-        sc_x25519_public(secret, public);
-        assert_memory_equal(public, expected, SIZE);
+        assert_public_key(secret, expected);
     }
 }
 
@@ -111,6 +121,17 @@ static void public_keys_are_those_of_openssl(void **state)
         assert_int_equal(RAND_bytes(secret, SIZE), 1);
         assert_as_openssl(secret);
     }
+}
+
+/* A fast one that fails its own check is left out, and so are the tests of it. */
+static void a_cpu_with_ifma_uses_it(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512ifma"))
+        skip();
+    sc_x25519_init();
+    assert_ptr_equal(sc_x25519_public_here(), sc_x25519_public_ifma);
+    assert_ptr_equal(sc_x25519_shared_here(), sc_x25519_shared_ifma);
 }
 
 static EVP_PKEY *make_key(OSSL_LIB_CTX *library, const char *properties)
@@ -364,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_table_is_needed_first),
         cmocka_unit_test(public_keys_are_those_of_the_rfc),
         cmocka_unit_test(public_keys_are_those_of_openssl),
+        cmocka_unit_test(a_cpu_with_ifma_uses_it),
         cmocka_unit_test(shared_secrets_are_those_of_openssl),
         cmocka_unit_test(a_thousand_exchanges_are_those_of_the_rfc),
         QT_TEST(owned, exchanges_refuse_what_is_incomplete),
