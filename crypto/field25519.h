@@ -3,7 +3,7 @@
 #define SC_FIELD25519_H
 
 /* Numbers modulo p = 2^255 - 19, in time that does not depend on them: no branch and no address
- * does.  For crypto/x25519.c and crypto/x25519_ifma.c alone.
+ * does.  For crypto/x25519*.c alone.
  *
  * A number is the sum of limb[i] * 2^(51 i).  What sc_field_mul() and its like return has limbs
  * below 2^51 + 2^13 ("tight"); what they take may have limbs below 2^54 ("loose").  So each sum of

@@ -8,6 +8,8 @@
  * The instructions multiply 52 bits: limbs have 51 as in crypto/field25519.h, and are carried after
  * each sum.  "Carried" limbs are below 2^51 + 2^15. */
 
+#include <string.h>
+
 #include <immintrin.h>
 
 #include "crypto/field25519.h"
@@ -81,6 +83,18 @@ static inline struct sc_four sc_four_minus(const struct sc_four *a)
     for (int i = 0; i < SC_FIELD_LIMBS; i++) {
         const uint64_t p2 = 2 * (i == 0 ? SC_FIELD_MASK - 18 : SC_FIELD_MASK);
         ret.limb[i] = _mm256_sub_epi64(sc_four_everywhere(p2), a->limb[i]);
+    }
+    return ret;
+}
+
+/* As loose as the lane is. */
+static inline struct sc_field sc_four_lane(const struct sc_four *four, int lane)
+{
+    struct sc_field ret;
+    for (int i = 0; i < SC_FIELD_LIMBS; i++) {
+        uint64_t lanes[4];
+        memcpy(lanes, &four->limb[i], sizeof(lanes));
+        ret.limb[i] = lanes[lane];
     }
     return ret;
 }

@@ -13,13 +13,12 @@
  * and the table has 1 to 8 times each 256^i B.  All 8 are read for each digit.  [Bernstein et al.:
  * High-speed high-security signatures, 2012, section 4]
  *
- * What is left in memory of a private key is wiped. */
+ * What the stack has of a private key is wiped at the end, with all below the caller: compilers put
+ * more there than what has a name. */
 
 #include <assert.h>
 #include <stdbool.h>
 #include <string.h>
-
-#include <openssl/crypto.h>
 
 #include "crypto/x25519_table.h"
 #include "proto/base/assert.h"
@@ -179,7 +178,6 @@ static void look_up(const struct sc_x25519_row *row, int8_t digit, struct entry 
     struct sc_field minus = sc_field_sub(&zero, &ret->product);
     minus = sc_field_tighten(&minus);
     sc_field_choose(&ret->product, &minus, negate);
-    OPENSSL_cleanse(limbs, sizeof(limbs));
 }
 
 void sc_x25519_clamp(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
@@ -205,40 +203,47 @@ static void split(const uint8_t scalar[SC_X25519_SIZE], int8_t ret[SC_X25519_DIG
 /* u = (1 + y) / (1 - y) */
 static void write_u(const struct sc_x25519_point *p, uint8_t ret[SC_X25519_SIZE])
 {
-    struct {
-        struct sc_field above, below, u;
-    } work;
-    work.above = sc_field_add(&p->Z, &p->Y);
-    work.below = sc_field_sub(&p->Z, &p->Y);
-    work.below = sc_field_invert(&work.below);
-    work.u = sc_field_mul(&work.above, &work.below);
-    sc_field_write(&work.u, ret);
-    OPENSSL_cleanse(&work, sizeof(work));
+    const struct sc_field above = sc_field_add(&p->Z, &p->Y);
+    const struct sc_field below = sc_field_sub(&p->Z, &p->Y);
+    const struct sc_field inverse = sc_field_invert(&below);
+    const struct sc_field u = sc_field_mul(&above, &inverse);
+    sc_field_write(&u, ret);
+}
+
+/* Wipes what the functions that the caller has called before have left on the stack. */
+static SB_NEVER_INLINE void wipe_below(void)
+{
+    uint8_t bytes[SC_X25519_STACK_BYTES];
+    explicit_bzero(bytes, sizeof(bytes));
+}
+
+static SB_NEVER_INLINE void make_public(const uint8_t secret[SC_X25519_SIZE],
+                                        uint8_t ret[SC_X25519_SIZE])
+{
+    uint8_t scalar[SC_X25519_SIZE];
+    int8_t digits[SC_X25519_DIGITS];
+    struct sc_x25519_point p = {.X = zero, .Y = one, .Z = one, .T = zero};
+    struct entry entry;
+    sc_x25519_clamp(secret, scalar);
+    split(scalar, digits);
+    for (int i = 1; i < SC_X25519_DIGITS; i += 2) {
+        look_up(&table[i / 2], digits[i], &entry);
+        add(&p, &entry);
+    }
+    for (int i = 0; i < 4; i++)
+        twice(&p);
+    for (int i = 0; i < SC_X25519_DIGITS; i += 2) {
+        look_up(&table[i / 2], digits[i], &entry);
+        add(&p, &entry);
+    }
+    write_u(&p, ret);
 }
 
 void sc_x25519_public(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
 {
-    struct {
-        uint8_t scalar[SC_X25519_SIZE];
-        int8_t digits[SC_X25519_DIGITS];
-        struct sc_x25519_point p;
-        struct entry entry;
-    } work = {.p = {.X = zero, .Y = one, .Z = one, .T = zero}};
     SB_ASSERT(has_table);
-    sc_x25519_clamp(secret, work.scalar);
-    split(work.scalar, work.digits);
-    for (int i = 1; i < SC_X25519_DIGITS; i += 2) {
-        look_up(&table[i / 2], work.digits[i], &work.entry);
-        add(&work.p, &work.entry);
-    }
-    for (int i = 0; i < 4; i++)
-        twice(&work.p);
-    for (int i = 0; i < SC_X25519_DIGITS; i += 2) {
-        look_up(&table[i / 2], work.digits[i], &work.entry);
-        add(&work.p, &work.entry);
-    }
-    write_u(&work.p, ret);
-    OPENSSL_cleanse(&work, sizeof(work));
+    make_public(secret, ret);
+    wipe_below();
 }
 
 #if SC_WITH_FUSED
@@ -258,24 +263,39 @@ static void add_point(struct sc_x25519_point *p, const struct sc_x25519_point *q
     *p = sum_of(&a, &b, &c, &d);
 }
 
+static SB_NEVER_INLINE void make_public_ifma(const uint8_t secret[SC_X25519_SIZE],
+                                             uint8_t ret[SC_X25519_SIZE])
+{
+    uint8_t scalar[SC_X25519_SIZE];
+    int8_t digits[SC_X25519_DIGITS];
+    struct sc_x25519_point sums[SC_X25519_SUMS];
+    sc_x25519_clamp(secret, scalar);
+    split(scalar, digits);
+    sc_x25519_sums_ifma(table, digits, sums);
+    add_point(&sums[0], &sums[1]);
+    for (int i = 0; i < 4; i++)
+        twice(&sums[0]);
+    add_point(&sums[2], &sums[3]);
+    add_point(&sums[0], &sums[2]);
+    write_u(&sums[0], ret);
+}
+
 void sc_x25519_public_ifma(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE])
 {
-    struct {
-        uint8_t scalar[SC_X25519_SIZE];
-        int8_t digits[SC_X25519_DIGITS];
-        struct sc_x25519_point sums[SC_X25519_SUMS];
-    } work;
     SB_ASSERT(has_table);
-    sc_x25519_clamp(secret, work.scalar);
-    split(work.scalar, work.digits);
-    sc_x25519_sums_ifma(table, work.digits, work.sums);
-    add_point(&work.sums[0], &work.sums[1]);
-    for (int i = 0; i < 4; i++)
-        twice(&work.sums[0]);
-    add_point(&work.sums[2], &work.sums[3]);
-    add_point(&work.sums[0], &work.sums[2]);
-    write_u(&work.sums[0], ret);
-    OPENSSL_cleanse(&work, sizeof(work));
+    make_public_ifma(secret, ret);
+    wipe_below();
+}
+
+bool sc_x25519_shared_ifma(const uint8_t secret[SC_X25519_SIZE], const uint8_t peer[SC_X25519_SIZE],
+                           uint8_t ret[SC_X25519_SIZE])
+{
+    uint8_t any = 0;
+    sc_x25519_ladder_ifma(secret, peer, ret);
+    wipe_below();
+    for (int i = 0; i < SC_X25519_SIZE; i++)
+        any |= ret[i];
+    return any != 0;
 }
 
 /* Alice's private key, Bob's public key, and what they share.  [RFC7748 6.1] */

@@ -30,7 +30,7 @@ typedef bool (*sc_x25519_shared)(const uint8_t secret[SC_X25519_SIZE],
  * a shared secret of the RFC. */
 sc_x25519_shared sc_x25519_shared_here(void);
 
-/* With AVX-512 IFMA, which the CPU must have: crypto/x25519_sums_ifma.c, crypto/x25519_ifma.c. */
+/* With AVX-512 IFMA, which the CPU must have. */
 void sc_x25519_public_ifma(const uint8_t secret[SC_X25519_SIZE], uint8_t ret[SC_X25519_SIZE]);
 bool sc_x25519_shared_ifma(const uint8_t secret[SC_X25519_SIZE], const uint8_t peer[SC_X25519_SIZE],
                            uint8_t ret[SC_X25519_SIZE]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "crypto/x25519.h"
+#include "crypto/x25519_table.h"
 
 /* The ladder with AVX-512 IFMA: four multiplications side by side.
  *
@@ -17,11 +17,8 @@
  * computed.  [Nath, Sarkar: Efficient 4-way vectorizations of the Montgomery ladder, 2020] */
 
 #include <stdint.h>
-#include <string.h>
 
 #include <immintrin.h>
-
-#include <openssl/crypto.h>
 
 #include "crypto/field25519_ifma.h"
 
@@ -75,40 +72,28 @@ static inline struct sc_four step(const struct sc_four *p, __m256i swap,
     return sc_four_blend(&second, &third, LANE_1 | LANE_3);
 }
 
-bool sc_x25519_shared_ifma(const uint8_t secret[SC_X25519_SIZE], const uint8_t peer[SC_X25519_SIZE],
+void sc_x25519_ladder_ifma(const uint8_t secret[SC_X25519_SIZE], const uint8_t peer[SC_X25519_SIZE],
                            uint8_t ret[SC_X25519_SIZE])
 {
-    struct {
-        uint8_t scalar[SC_X25519_SIZE];
-        struct sc_four p;
-        uint64_t lanes[SC_FIELD_LIMBS][4];
-        struct sc_field x, z;
-    } work;
+    uint8_t scalar[SC_X25519_SIZE];
+    struct sc_four p;
     const struct sc_field u = sc_field_read(peer);
     struct sc_four constant;
     uint64_t before = 0;
-    uint8_t any = 0;
-    sc_x25519_clamp(secret, work.scalar);
+    sc_x25519_clamp(secret, scalar);
     for (int i = 0; i < SC_FIELD_LIMBS; i++) {
-        work.p.limb[i] = LANES(i == 0, 0, (long long)u.limb[i], i == 0);
+        p.limb[i] = LANES(i == 0, 0, (long long)u.limb[i], i == 0);
         constant.limb[i] = LANES(0, i == 0 ? A24 : 0, 0, (long long)u.limb[i]);
     }
     for (int i = 254; i >= 0; i--) {
-        const uint64_t bit = work.scalar[i / 8] >> i % 8 & 1;
-        work.p = step(&work.p, sc_four_everywhere(sc_field_mask(before ^ bit) & 2), &constant);
+        const uint64_t bit = scalar[i / 8] >> i % 8 & 1;
+        p = step(&p, sc_four_everywhere(sc_field_mask(before ^ bit) & 2), &constant);
         before = bit;
     }
     /* The last bit is 0, so nothing is to be swapped back. */
-    for (int i = 0; i < SC_FIELD_LIMBS; i++) {
-        memcpy(work.lanes[i], &work.p.limb[i], sizeof(work.lanes[i]));
-        work.x.limb[i] = work.lanes[i][0];
-        work.z.limb[i] = work.lanes[i][1];
-    }
-    work.z = sc_field_invert(&work.z);
-    work.x = sc_field_mul(&work.x, &work.z);
-    sc_field_write(&work.x, ret);
-    for (int i = 0; i < SC_X25519_SIZE; i++)
-        any |= ret[i];
-    OPENSSL_cleanse(&work, sizeof(work));
-    return any != 0;
+    const struct sc_field z = sc_four_lane(&p, 1);
+    const struct sc_field inverse = sc_field_invert(&z);
+    struct sc_field x = sc_four_lane(&p, 0);
+    x = sc_field_mul(&x, &inverse);
+    sc_field_write(&x, ret);
 }

@@ -9,13 +9,9 @@
  *
  * Time does not depend on the key: its digits are indices within registers, and masks. */
 
-#include <string.h>
-
-#include <openssl/crypto.h>
-
 #include "crypto/field25519_ifma.h"
 
-enum { STEPS = SC_X25519_ROWS / 2, ALL = 15 };
+enum { STEPS = SC_X25519_ROWS / 2 };
 
 /* Lanes, as masks: of the rows from 0 on, and from 16 on. */
 enum { LANES_OF_LOW = 5, LANES_OF_HIGH = 10 };
@@ -89,35 +85,23 @@ static inline void add(struct points *p, const struct entries *q)
     p->T = sc_four_mul(&e, &h);
 }
 
-static void write_lanes(const struct sc_four *four, struct sc_field *first)
-{
-    const size_t stride = sizeof(struct sc_x25519_point) / sizeof(struct sc_field);
-    for (int i = 0; i < SC_FIELD_LIMBS; i++) {
-        uint64_t lanes[SC_X25519_SUMS];
-        memcpy(lanes, &four->limb[i], sizeof(lanes));
-        for (size_t lane = 0; lane < SC_X25519_SUMS; lane++)
-            first[lane * stride].limb[i] = lanes[lane];
-    }
-}
-
 void sc_x25519_sums_ifma(const struct sc_x25519_row table[SC_X25519_ROWS],
                          const int8_t digits[SC_X25519_DIGITS],
                          struct sc_x25519_point ret[SC_X25519_SUMS])
 {
-    struct {
-        struct points p;
-        struct entries entries;
-    } work = {.p = {.X = number(0), .Y = number(1), .Z = number(1), .T = number(0)}};
+    struct points p = {.X = number(0), .Y = number(1), .Z = number(1), .T = number(0)};
     for (int row = 0; row < STEPS; row++) {
         const int8_t *low = digits + 2 * row;
         const int8_t *high = low + 2 * STEPS;
-        work.entries = look_up(&table[row], &table[row + STEPS],
-                               _mm256_setr_epi64x(low[1], high[1], low[0], high[0]));
-        add(&work.p, &work.entries);
+        const struct entries entries = look_up(
+            &table[row], &table[row + STEPS], _mm256_setr_epi64x(low[1], high[1], low[0], high[0]));
+        add(&p, &entries);
     }
-    write_lanes(&work.p.X, &ret->X);
-    write_lanes(&work.p.Y, &ret->Y);
-    write_lanes(&work.p.Z, &ret->Z);
-    write_lanes(&work.p.T, &ret->T);
-    OPENSSL_cleanse(&work, sizeof(work));
+    for (int lane = 0; lane < SC_X25519_SUMS; lane++)
+        ret[lane] = (struct sc_x25519_point){
+            .X = sc_four_lane(&p.X, lane),
+            .Y = sc_four_lane(&p.Y, lane),
+            .Z = sc_four_lane(&p.Z, lane),
+            .T = sc_four_lane(&p.T, lane),
+        };
 }

@@ -2,11 +2,13 @@
 #ifndef SC_X25519_TABLE_H
 #define SC_X25519_TABLE_H
 
-/* What public keys of X25519 are added up from.  For crypto/x25519*.c alone. */
+/* What public keys of X25519 are added up from, and what the parts of X25519 leave to
+ * crypto/x25519.c to wipe.  For crypto/x25519*.c alone. */
 
 #include <stdint.h>
 
 #include "crypto/field25519.h"
+#include "crypto/x25519.h"
 
 enum {
     SC_X25519_ROWS = 32,
@@ -29,10 +31,17 @@ struct sc_x25519_row {
     _Alignas(64) uint64_t limbs[SC_X25519_ENTRY_LIMBS][SC_X25519_ROW_POINTS];
 };
 
+/* More than these functions, and those of crypto/x25519.c, put on the stack. */
+enum { SC_X25519_STACK_BYTES = 16384 };
+
 /* Four sums of points, with AVX-512 IFMA: the digits with odd indices of the rows 0 to 15, those of
  * the rows 16 to 31, and the digits with even indices of both.  The limbs are loose. */
 void sc_x25519_sums_ifma(const struct sc_x25519_row table[SC_X25519_ROWS],
                          const int8_t digits[SC_X25519_DIGITS],
                          struct sc_x25519_point ret[SC_X25519_SUMS]);
+
+/* The shared secret, with AVX-512 IFMA. */
+void sc_x25519_ladder_ifma(const uint8_t secret[SC_X25519_SIZE], const uint8_t peer[SC_X25519_SIZE],
+                           uint8_t ret[SC_X25519_SIZE]);
 
 #endif

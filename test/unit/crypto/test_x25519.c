@@ -3,6 +3,7 @@
 
 #include "test/support/qt.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include <openssl/core_names.h>
@@ -16,6 +17,7 @@
 #include "crypto/tls_impl.h"
 #include "crypto/x25519.h"
 #include "crypto/x25519_keys.h"
+#include "crypto/x25519_table.h"
 #include "test/support/owned.h"
 #include "test/support/tls_pair.h"
 
@@ -132,6 +134,82 @@ static void a_cpu_with_ifma_uses_it(void **state)
     sc_x25519_init();
     assert_ptr_equal(sc_x25519_public_here(), sc_x25519_public_ifma);
     assert_ptr_equal(sc_x25519_shared_here(), sc_x25519_shared_ifma);
+}
+
+/* ---- what stays on the stack ---- */
+
+enum { STACK_BYTES = 256 << 10, PAINT = 0xa5, SEEN_BYTES = 8192, FRAMES_BYTES = 512 };
+
+struct painted {
+    uint8_t *stack;
+    const uint8_t *top; /* an address of the frame that called */
+    void (*run)(const uint8_t secret[SIZE]);
+};
+
+static void run_public(const uint8_t secret[SIZE])
+{
+    uint8_t public[SIZE];
+    sc_x25519_public(secret, public);
+}
+
+static void run_public_here(const uint8_t secret[SIZE])
+{
+    uint8_t public[SIZE];
+    sc_x25519_public_here()(secret, public);
+}
+
+static void run_shared_here(const uint8_t secret[SIZE])
+{
+    static const uint8_t peer[SIZE] = {9};
+    uint8_t shared[SIZE];
+    if (sc_x25519_shared_here() != NULL)
+        (void)sc_x25519_shared_here()(secret, peer, shared);
+}
+
+static void *run_painted(void *argument)
+{
+    struct painted *painted = argument;
+    static uint8_t secret[SIZE];
+    painted->top = __builtin_frame_address(0);
+    memset(secret, 0x5c, SIZE);
+    memset(painted->stack, PAINT, (size_t)(painted->top - painted->stack) - FRAMES_BYTES);
+    painted->run(secret);
+    return NULL;
+}
+
+/* Below the frames of the test there is what has been wiped, and then what was never written. */
+static void nothing_stays_on_the_stack(void **state)
+{
+    static void (*const runs[])(const uint8_t secret[SIZE]) = {run_public, run_public_here,
+                                                               run_shared_here};
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* they put more there */
+#endif
+    sc_x25519_init();
+    for (size_t i = 0; i < QT_COUNT(runs); i++) {
+        struct painted painted = {.stack = aligned_alloc(4096, STACK_BYTES), .run = runs[i]};
+        pthread_attr_t attr;
+        pthread_t thread;
+        assert_non_null(painted.stack);
+        assert_int_equal(pthread_attr_init(&attr), 0);
+        assert_int_equal(pthread_attr_setstack(&attr, painted.stack, STACK_BYTES), 0);
+        assert_int_equal(pthread_create(&thread, &attr, run_painted, &painted), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        (void)pthread_attr_destroy(&attr);
+        size_t used = 0;
+        for (const uint8_t *at = painted.top - FRAMES_BYTES - SEEN_BYTES;
+             at < painted.top - FRAMES_BYTES; at++) {
+            used += *at != 0 && *at != PAINT;
+        }
+        size_t deep = 0; /* the frames that wipe, and nothing else, are below that */
+        for (const uint8_t *at = painted.stack;
+             at < painted.top - 2 * FRAMES_BYTES - SC_X25519_STACK_BYTES; at++)
+            deep += *at != PAINT;
+        free(painted.stack);
+        assert_int_equal(used, 0);
+        assert_int_equal(deep, 0);
+    }
 }
 
 static EVP_PKEY *make_key(OSSL_LIB_CTX *library, const char *properties)
@@ -386,6 +464,7 @@ int main(void)
         cmocka_unit_test(public_keys_are_those_of_the_rfc),
         cmocka_unit_test(public_keys_are_those_of_openssl),
         cmocka_unit_test(a_cpu_with_ifma_uses_it),
+        cmocka_unit_test(nothing_stays_on_the_stack),
         cmocka_unit_test(shared_secrets_are_those_of_openssl),
         cmocka_unit_test(a_thousand_exchanges_are_those_of_the_rfc),
         QT_TEST(owned, exchanges_refuse_what_is_incomplete),
