@@ -150,10 +150,12 @@ static void leave_out(struct spate_messenger *messenger, struct se_order *channe
                       uint64_t sequence)
 {
     enum se_order_result result = se_messenger_put(messenger, channel, sequence, se_order_skip);
-    if (result == SE_ORDER_DONE)
+    if (result == SE_ORDER_DONE) {
+        messenger->has_made_room = true; /* the next one may pass the limit */
         deliver_next(channel);
-    else if (result == SE_ORDER_NO_MEMORY)
+    } else if (result == SE_ORDER_NO_MEMORY) {
         close_channel_lost(messenger);
+    }
 }
 
 /* What is not whole is given up: nothing of it is delivered.  Others of its channel need not wait

@@ -306,8 +306,11 @@ static void on_stream_closed(struct spate_messenger *messenger, struct se_exchan
 
 static void on_closed(struct spate_messenger *messenger)
 {
+    struct sb_link *link;
     messenger->conn = NULL;
     se_incoming_closed(messenger);
+    while ((link = sb_list_first(&messenger->deadlines)) != NULL)
+        sb_list_remove(link); /* all has failed by now */
     messenger->fresh_ns = SB_NEVER;
     messenger->stall_ns = SB_NEVER;
     messenger->wants_room = false;

@@ -57,6 +57,7 @@ void se_stall_run(struct spate_messenger *messenger, uint64_t now_ns)
     struct se_exchange *youngest = youngest_stalled(messenger);
     if (youngest == NULL && sb_list_is_empty(&messenger->holding))
         return;
+    messenger->has_made_room = true; /* others may have given memory back: try again */
     uint64_t wait_ns = patience_ns(messenger);
     if (messenger->held_bytes > 0 ||
         sp_conn_unused_credit(messenger->conn->proto) >= SE_MESSAGE_CREDIT_LEAST)

@@ -170,6 +170,28 @@ static void a_request_without_an_answer_expires(void **state)
     assert_int_equal(spate_message_reply(world->server.messenger, id, &none, 1, 0), -EPIPE);
 }
 
+/* Its time comes when nothing is left that could expire, and must not come for ever. */
+static void a_deadline_after_the_connection_is_nothing(void **state)
+{
+    (void)state;
+    struct mw *world = mw_make();
+    mw_connect_both(world);
+    world->client.is_lazy = true;
+    const struct spate_message_options options = {
+        .size = sizeof(options),
+        .wants_reply = true,
+        .deadline_ns = spate_shard_now_ns(world->w->client.shard) + 100 * MS};
+    assert_int_equal(mw_send_number(&world->client, 1, 100, &options), 0);
+    mw_until(world, mw_server_has_requests, 1);
+    spate_conn_close(world->conn, 0, NULL);
+    mw_until(world, mw_client_is_closed, 1);
+    uint64_t turns = pw_stats(&world->w->client).turns;
+    pw_for(world->w, 200 * MS);
+    assert_true(pw_stats(&world->w->client).turns > turns);
+    mw_take_all(&world->client);
+    assert_int_equal(world->client.counts[SPATE_MESSAGE_FAILED], 1);
+}
+
 static void a_cancelled_message_of_a_channel_holds_nobody_up(void **state)
 {
     (void)state;
@@ -337,6 +359,7 @@ int main(void)
         QT_TEST(owned, unreliable_messages_are_datagrams_if_they_fit),
         QT_TEST(owned, a_larger_unreliable_message_is_dropped),
         QT_TEST(owned, a_request_without_an_answer_expires),
+        QT_TEST(owned, a_deadline_after_the_connection_is_nothing),
         QT_TEST(owned, a_cancelled_message_of_a_channel_holds_nobody_up),
         QT_TEST(owned, a_request_can_be_refused),
         QT_TEST(owned, too_large_ones_are_refused_and_others_go_on),

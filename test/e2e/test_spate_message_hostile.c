@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "engine/message/messenger.h"
 #include "engine/shard/shard.h"
 #include "test/support/lossy_relay.h"
 
@@ -386,6 +387,49 @@ static void everything_at_once_survives_losses(void **state)
         swarm(seed);
 }
 
+/* Takes all of them, and lets no more be made. */
+static uint32_t exhaust(struct sb_pool *pool, void **ret, uint32_t count_max)
+{
+    uint32_t count = 0;
+    pool->count_max = pool->made_count;
+    while (count < count_max && (ret[count] = sb_pool_take(pool)) != NULL)
+        count++;
+    assert_in_range(count, 1, count_max - 1);
+    return count;
+}
+
+static bool waits_no_more(const struct mw *world, uint32_t count)
+{
+    (void)count;
+    return mw_stats_of(&world->server).waiting_now == 0;
+}
+
+/* The one before it comes late and has no place: nothing is freed that would wake the next one,
+ * whose end is still to come. */
+static void a_message_that_waits_goes_on_when_the_one_before_is_left_out(void **state)
+{
+    enum { SIZE = 200000, PLACES = 10000 };
+    static uint8_t second[2 + SIZE] = {1, 1}; /* of channel 1 */
+    static void *places[PLACES];
+    (void)state;
+    struct mw *world = mw_make();
+    world->client.is_plain = true;
+    world->server.options.receive_bytes_max = 64 << 10;
+    mw_connect_both(world);
+    memcpy(second + 2, mw_pattern, SIZE);
+    send_raw(world, true, second, sizeof(second), false);
+    mw_until(world, mw_server_waits, 1);
+    pw_for(world->w, 20 * MS);
+    struct sb_pool *pool = &world->server.messenger->shard->exchange_pool;
+    uint32_t count = exhaust(pool, places, PLACES);
+    send_raw(world, true, "\x01\x00x", 3, true);
+    mw_until(world, waits_no_more, 1);
+    assert_int_equal(mw_stats_of(&world->server).refused, 1);
+    assert_int_equal(mw_stats_of(&world->server).incomplete_now, 1);
+    for (uint32_t i = 0; i < count; i++)
+        sb_pool_give(pool, places[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +444,7 @@ int main(void)
         QT_TEST(owned, what_finds_no_memory_holds_up_no_channel),
         QT_TEST(owned, mistakes_are_told),
         QT_TEST(owned, everything_at_once_survives_losses),
+        QT_TEST(owned, a_message_that_waits_goes_on_when_the_one_before_is_left_out),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     free(mw_pattern);

@@ -82,7 +82,8 @@ static void on_event(struct pw_end *end, struct spate_event *event)
         pw_default(end, event);
         return;
     }
-    mw_take_all(side);
+    if (!side->is_lazy)
+        mw_take_all(side);
 }
 
 static void (*change_server)(struct spate_config *config);

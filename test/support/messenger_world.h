@@ -26,6 +26,7 @@ struct mw_side {
     struct spate_messenger_options options;
     bool replies;  /* to each request, with its own bytes */
     bool keeps;    /* does not release what it receives, but keeps it in `kept` */
+    bool is_lazy;  /* what comes out stays in the messenger */
     bool is_plain; /* has no messenger: the test plays it */
     struct mw_seen seen[MW_SEEN_MAX];
     uint32_t seen_count;
