@@ -9,6 +9,8 @@
 
 #define TICK_NS (UINT64_C(1) << SE_WHEEL_TICK_SHIFT)
 
+#define FIRST_LOOKS 8 /* members of a slot in which se_wheel_first() looks for the first */
+
 static uint32_t digit(uint64_t tick, uint32_t level)
 {
     return (uint32_t)(tick >> (level * SE_WHEEL_SLOT_SHIFT)) & (SE_WHEEL_SLOTS - 1);
@@ -161,6 +163,27 @@ uint64_t se_wheel_next_ns(const struct se_wheel *wheel)
     if (first_occupied(wheel, &tick) == SE_WHEEL_LEVELS)
         return SB_NEVER;
     return tick << SE_WHEEL_TICK_SHIFT;
+}
+
+struct se_timer *se_wheel_first(const struct se_wheel *wheel)
+{
+    if (!sb_list_is_empty(&wheel->due) || !sb_list_is_empty(&wheel->due_coarse))
+        return NULL;
+    uint64_t tick;
+    uint32_t level = first_occupied(wheel, &tick);
+    if (level == SE_WHEEL_LEVELS)
+        return NULL;
+    struct se_timer *first = NULL;
+    uint32_t looks = 0;
+    uint32_t slot = (uint32_t)__builtin_ctzll(wheel->occupied[level]);
+    SB_LIST_EACH(link, &wheel->slots[level][slot]) {
+        struct se_timer *timer = SB_CONTAINER_OF(link, struct se_timer, link);
+        if (++looks > FIRST_LOOKS)
+            return NULL;
+        if (first == NULL || timer->due_tick < first->due_tick)
+            first = timer;
+    }
+    return first;
 }
 
 void se_wheel_check(const struct se_wheel *wheel)

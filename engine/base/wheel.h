@@ -103,6 +103,16 @@ static inline bool se_wheel_is_holding(const struct se_wheel *wheel)
  * few times per timer. */
 uint64_t se_wheel_next_ns(const struct se_wheel *wheel);
 
+/* Returns the timer with the first deadline; NULL if none is armed, if se_wheel_pop() has found
+ * several that are due, or if too many share its slot.  Its deadline is exact, where
+ * se_wheel_next_ns() returns what may be earlier. */
+struct se_timer *se_wheel_first(const struct se_wheel *wheel);
+
+static inline uint64_t se_timer_due_ns(const struct se_timer *timer)
+{
+    return timer->due_tick << SE_WHEEL_TICK_SHIFT;
+}
+
 /* Asserts the invariant by a walk over everything. */
 void se_wheel_check(const struct se_wheel *wheel);
 

@@ -56,7 +56,7 @@ uint64_t spate_shard_deadline_ns(struct spate_shard *shard)
         return 0;
     se_shard_end_work(shard, se_clock_now_ns());
     su_wake_sleep_in_poll(&shard->wake);
-    return se_shard_is_called(shard) ? 0 : se_shard_next_ns(shard);
+    return se_shard_is_called(shard) ? 0 : se_shard_sleep_ns(shard);
 }
 
 const struct timespec *spate_shard_timeout(struct spate_shard *shard, struct timespec *ret)

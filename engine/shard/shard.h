@@ -289,6 +289,10 @@ bool se_shard_is_called(const struct spate_shard *shard);
  */
 uint64_t se_shard_next_ns(const struct spate_shard *shard);
 
+/* The same for a thread that is about to sleep: first moves the next timers to where they belong.
+ */
+uint64_t se_shard_sleep_ns(struct spate_shard *shard);
+
 /* Submits the queue and waits for completions, posts and wakes, for at most `wait_ns` and not
  * beyond the next timer; then reads the clock.  Returns 0, or a negative errno that ends the shard.
  */

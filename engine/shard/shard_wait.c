@@ -24,6 +24,7 @@
 #include <sys/resource.h>
 
 #include "engine/base/clock.h"
+#include "engine/conn/conn.h"
 #include "proto/base/probe.h"
 
 enum {
@@ -31,6 +32,7 @@ enum {
     SLEEPS_PER_CPU_MEASURE = 32, /* a measurement takes two system calls */
     CALIBRATION_SLEEPS = 5,
     CALIBRATION_RANK = 1, /* takes the second least value: longer sleeps may have been disturbed */
+    SETTLED_PER_SLEEP = 4,
 };
 
 #define CALIBRATION_SLEEP_NS (100 * SB_US)
@@ -42,6 +44,7 @@ enum {
 /* A shard that never sleeps ends a turn without work after this time, so that the program sees what
  * its signal handlers have set. */
 #define SPIN_TURN_NS (10 * SB_MS)
+#define SETTLE_NS    (8 * SB_MS) /* a connection's timers mostly wait for 25 ms or more */
 
 static inline void relax(void)
 {
@@ -123,6 +126,56 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
     return error;
 }
 
+/* ---- when to wake up ---- */
+
+/* Moves the connection's timer to its deadline, if that is later: se_conn_rearm() does not. */
+static bool settle(struct spate_shard *shard, struct spate_conn *conn)
+{
+    uint64_t deadline_ns = sp_conn_deadline_ns(conn->proto);
+    if (deadline_ns <= conn->timer_ns)
+        return false;
+    se_wheel_set(&shard->wheel, &conn->timer, deadline_ns);
+    conn->timer_ns = deadline_ns;
+    return true;
+}
+
+/* Returns when the first timer pops that has something to do, as far as that is found cheaply. */
+static uint64_t settled_ns(struct spate_shard *shard)
+{
+    for (uint32_t i = 0; i < SETTLED_PER_SLEEP; i++) {
+        struct se_timer *timer = se_wheel_first(&shard->wheel);
+        if (timer == NULL)
+            break;
+        if (timer->kind != SE_TIMER_CONN ||
+            !settle(shard, SB_CONTAINER_OF(timer, struct spate_conn, timer)))
+            return se_timer_due_ns(timer);
+    }
+    return se_wheel_next_ns(&shard->wheel);
+}
+
+static uint64_t next_of(const struct spate_shard *shard, uint64_t timer_ns)
+{
+    uint64_t next_ns = sb_time_min(timer_ns, se_shutdown_wake_ns(shard));
+    if (SB_UNLIKELY(se_wheel_is_holding(&shard->wheel)))
+        next_ns = sb_time_min(next_ns, se_heard_next_ns(&shard->heard));
+    return sb_time_min(next_ns, se_limit_wake_ns(&shard->limit));
+}
+
+uint64_t se_shard_next_ns(const struct spate_shard *shard)
+{
+    return next_of(shard, se_wheel_next_ns(&shard->wheel));
+}
+
+/* A sleep that ends for a timer without work costs two switches and a look at cold memory: a
+ * connection with a request now and then would have one for each few requests. */
+uint64_t se_shard_sleep_ns(struct spate_shard *shard)
+{
+    uint64_t next_ns = se_shard_next_ns(shard);
+    if (next_ns <= shard->now_ns || next_ns >= sb_time_add(shard->now_ns, SETTLE_NS))
+        return next_ns;
+    return next_of(shard, settled_ns(shard));
+}
+
 /* ---- sleeping ---- */
 
 /* Returns how late a sleep ended that should have ended at `until_ns`.  Leaves out the timer slack,
@@ -193,10 +246,12 @@ static uint64_t begin_wait(struct spate_shard *shard, uint64_t until_ns)
                          shard->now_ns, until_ns);
 }
 
-/* Spins for the window that spin.h chooses, then sleeps.  `may_pause`: the turn may end after the
- * spinning, and the next turn sleeps; so the program sees a signal that came while the shard spun.
- * A shard that waits for a transmit slot always sleeps, because the kernel is busy sending. */
-static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pause)
+/* Spins for the window that spin.h chooses, then sleeps, until a timer is due (`until_ns`) and at
+ * most until `limit_ns`.  `may_pause`: the turn may end after the spinning, and the next turn
+ * sleeps; so the program sees a signal that came while the shard spun.  A shard that waits for a
+ * transmit slot always sleeps, because the kernel is busy sending. */
+static int wait_until(struct spate_shard *shard, uint64_t limit_ns, uint64_t until_ns,
+                      bool may_pause)
 {
     bool is_short_of_slots = shard->is_short_of_slots;
     uint64_t start_ns = shard->now_ns;
@@ -215,6 +270,7 @@ static int wait_until(struct spate_shard *shard, uint64_t until_ns, bool may_pau
                    (may_pause && result.spun_ns > 0);
     if (error == 0 && !is_over) {
         result.has_slept = true;
+        until_ns = sb_time_min(limit_ns, se_shard_sleep_ns(shard));
         error = sleep_until_work(shard, until_ns, is_short_of_slots, &result.has_work);
     } else {
         shard->now_ns = se_clock_now_ns();
@@ -249,26 +305,19 @@ static int exchange(struct spate_shard *shard)
     return error == -EBUSY || error == -EAGAIN ? 0 : error;
 }
 
-uint64_t se_shard_next_ns(const struct spate_shard *shard)
-{
-    uint64_t next_ns = sb_time_min(se_wheel_next_ns(&shard->wheel), se_shutdown_wake_ns(shard));
-    if (SB_UNLIKELY(se_wheel_is_holding(&shard->wheel)))
-        next_ns = sb_time_min(next_ns, se_heard_next_ns(&shard->heard));
-    return sb_time_min(next_ns, se_limit_wake_ns(&shard->limit));
-}
-
 int se_shard_wait(struct spate_shard *shard, uint64_t wait_ns)
 {
     if (SB_UNLIKELY(su_ring_backend(&shard->ring) == SU_BACKEND_HOST))
         return exchange(shard);
     if (SB_UNLIKELY(su_ring_is_lent(&shard->ring)))
         wait_ns = 0; /* the lender waits */
-    uint64_t until_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
-    until_ns = sb_time_min(until_ns, se_shard_next_ns(shard));
+    uint64_t limit_ns = wait_ns == 0 ? 0 : sb_time_add(shard->now_ns, wait_ns);
     if (shard->spin.limit_ns == SB_NEVER)
-        until_ns = sb_time_min(until_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
-    int error = until_ns > shard->now_ns ? wait_until(shard, until_ns, wait_ns == SB_NEVER)
-                                         : poll_once(shard);
+        limit_ns = sb_time_min(limit_ns, sb_time_add(shard->now_ns, SPIN_TURN_NS));
+    uint64_t until_ns = sb_time_min(limit_ns, se_shard_next_ns(shard));
+    int error = until_ns > shard->now_ns
+                    ? wait_until(shard, limit_ns, until_ns, wait_ns == SB_NEVER)
+                    : poll_once(shard);
     atomic_store_explicit(&shard->work_since_ns, shard->now_ns, memory_order_relaxed);
     /* An exchange, not a plain store: a store could overwrite a wake that comes at this moment, and
      * the program would not look again at what that waker has set. */

@@ -123,6 +123,44 @@ static void a_wait_ends_when_a_timer_is_due(void **state)
     }
 }
 
+static void configure_asleep(struct spate_config *config)
+{
+    config->spin_ns = 0;
+    config->idle_timeout_ns = 10000 * MS;
+}
+
+static uint32_t bytes_wanted;
+
+static bool has_come(struct pw *w)
+{
+    return w->server.bytes_in >= bytes_wanted;
+}
+
+/* Each byte moves the connection's deadlines: to acknowledge within 25 ms, to probe later.  The
+ * end of a sleep moves with them, and is never the earlier deadline that was armed first. */
+static void a_connection_in_use_leaves_no_deadline_behind(void **state)
+{
+    (void)state;
+    struct pw *w =
+        pw_create(&(struct pw_config){.server = configure_asleep, .client = configure_asleep});
+    struct spate_conn *conn = pw_connected(w);
+    uint64_t id;
+    assert_true(spate_shard_fd(w->server.shard) >= 0);
+    pw_for(w, 100 * MS);
+    assert_int_equal(spate_stream_open(conn, false, &id), 0);
+    for (bytes_wanted = 1; bytes_wanted <= 300; bytes_wanted++) {
+        assert_int_equal(spate_stream_send(conn, id, "x", 1, false, 0), 0);
+        pw_until(w, has_come);
+        for (uint32_t i = 0; i < 3; i++)
+            pw_turn(w);
+        uint64_t sleep_until_ns = spate_shard_deadline_ns(w->server.shard);
+        uint64_t now_ns = spate_shard_now_ns(w->server.shard);
+        if (sleep_until_ns != 0) /* it has nothing to do at once */
+            assert_true(sleep_until_ns >= now_ns + 8 * MS);
+        usleep(500);
+    }
+}
+
 static void configure_one_slot(struct spate_config *config)
 {
     configure(config);
@@ -456,6 +494,7 @@ int main(void)
         QT_TEST(owned, a_wait_ends_at_its_time),
         QT_TEST(owned, a_loop_that_polls_makes_no_calls),
         QT_TEST(owned, a_wait_ends_when_a_timer_is_due),
+        QT_TEST(owned, a_connection_in_use_leaves_no_deadline_behind),
         QT_TEST(owned, a_wait_for_a_transmit_slot_ends_with_it),
         QT_TEST(owned, a_wait_ends_when_another_thread_calls),
         QT_TEST(owned, posts_never_run_at_the_time_of_an_earlier_turn),

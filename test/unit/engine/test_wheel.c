@@ -192,6 +192,7 @@ static void many_timers_pop_as_a_plain_list_says(void **state)
         se_timer_init(&models[i].timer);
         models[i].deadline = SB_NEVER;
     }
+    uint32_t first_count = 0;
     for (uint32_t step = 0; step < 3000; step++) {
         for (uint32_t i = 0; i < 8; i++) {
             struct model *m = &models[random_next(&seed) % MODEL_COUNT];
@@ -203,9 +204,46 @@ static void many_timers_pop_as_a_plain_list_says(void **state)
         uint64_t next = se_wheel_next_ns(&w);
         for (size_t i = 0; i < MODEL_COUNT; i++)
             assert_true(models[i].deadline == SB_NEVER || next <= models[i].deadline + TICK);
+        const struct se_timer *first = se_wheel_first(&w);
+        for (size_t i = 0; i < MODEL_COUNT && first != NULL; i++)
+            assert_true(models[i].deadline == SB_NEVER ||
+                        first->due_tick <= models[i].timer.due_tick);
+        first_count += first != NULL;
         now += random_next(&seed) % (UINT64_C(1) << (random_next(&seed) % 38));
         pop_and_compare(&w, models, now);
     }
+    assert_true(first_count > 1000);
+}
+
+static void the_first_of_a_few_timers_is_found_exactly(void **state)
+{
+    (void)state;
+    enum { FEW = 8 };
+    struct se_wheel w;
+    struct se_timer timers[FEW + 1];
+    se_wheel_init(&w, 0);
+    assert_null(se_wheel_first(&w));
+    for (uint32_t i = 0; i < FEW; i++) { /* one slot of the third level has them all */
+        se_timer_init(&timers[i]);
+        se_wheel_set(&w, &timers[i], 60 * SB_MS - i * TICK);
+        assert_ptr_equal(se_wheel_first(&w), &timers[i]);
+        assert_true(se_timer_due_ns(&timers[i]) - (60 * SB_MS - i * TICK) < TICK);
+    }
+    assert_true(se_wheel_next_ns(&w) < 34 * SB_MS);
+    assert_null(se_wheel_pop(&w, se_timer_due_ns(&timers[FEW - 1]) - 1));
+    assert_ptr_equal(se_wheel_pop(&w, se_timer_due_ns(&timers[FEW - 1])), &timers[FEW - 1]);
+
+    assert_ptr_equal(se_wheel_first(&w), &timers[FEW - 2]);
+    se_wheel_set(&w, &timers[FEW - 1], 60 * SB_MS - (FEW - 2) * TICK);
+    assert_ptr_equal(se_wheel_pop(&w, 60 * SB_MS), &timers[FEW - 2]);
+    assert_null(se_wheel_first(&w)); /* the other one is due */
+    while (se_wheel_pop(&w, 61 * SB_MS) != NULL)
+        continue;
+    for (uint32_t i = 0; i <= FEW; i++) {
+        se_timer_init(&timers[i]);
+        se_wheel_set(&w, &timers[i], 10 * SB_S);
+    }
+    assert_null(se_wheel_first(&w)); /* too many to look at */
 }
 
 static void a_held_timer_pops_when_it_is_released(void **state)
@@ -247,6 +285,7 @@ int main(void)
         cmocka_unit_test(no_deadline_lies_beyond_the_wheel),
         cmocka_unit_test(coarse_timers_pop_after_all_others),
         cmocka_unit_test(many_timers_pop_as_a_plain_list_says),
+        cmocka_unit_test(the_first_of_a_few_timers_is_found_exactly),
         cmocka_unit_test(a_held_timer_pops_when_it_is_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
