@@ -46,8 +46,10 @@ class Messages(support.BenchTest):
     def test_large_messages_are_hardly_copied(self):
         result = self.run_json('messages', '--size', '1K', *SHORT)
         self.assertLess(result['messages_copied_share'], 0.01)
+        # A receiver that falls behind has no buffer to lend, and copies more: all would be 1.
+        share_max = 0.1 if SLOWER == 1 else 0.5
         shares = []
-        while not shares or shares[-1] >= 0.1:  # more where the machine is busy
+        while not shares or shares[-1] >= share_max:  # more where the machine is busy
             self.assertLess(len(shares), 10, shares)
             result = self.run_json('messages', '--size', '1M', *SHORT)
             shares.append(result['messages_copied_share'])
