@@ -269,7 +269,8 @@ void se_conn_touch(struct spate_conn *conn);
 void se_conn_raise(struct spate_conn *conn);
 
 /* Moves the timer to proto's deadline if that is earlier.  A later deadline is not followed: the
- * timer pops early then and is armed again, which is cheaper than moving it each time. */
+ * timer pops early then and is armed again, or is moved before a sleep (se_shard_sleep_ns()), which
+ * is cheaper than moving it each time. */
 void se_conn_rearm(struct spate_conn *conn);
 
 /* Lets go of ports that no path of the connection uses any more, and moves to the one of the path
