@@ -88,6 +88,20 @@ void se_shard_close_queues(struct spate_shard *shard)
     }
 }
 
+/* Lets a timer about the peer's silence wait until more is received.  What is due in the meantime
+ * whatever the peer sends, such as an ACK or what is paced, does not wait for that. */
+static void hold_timer(struct spate_shard *shard, struct spate_conn *conn)
+{
+    uint64_t own_ns = sp_conn_own_deadline_ns(conn->proto);
+    if (own_ns >= sb_time_add(shard->now_ns, SE_HEARD_LAG_NS)) {
+        conn->timer_ns = SB_NEVER; /* an earlier deadline arms it anew */
+        se_wheel_hold(&shard->wheel, &conn->timer);
+        return;
+    }
+    conn->timer_ns = sb_time_min(own_ns, sb_time_add(shard->now_ns, SE_HEARD_LOOK_NS));
+    se_wheel_set(&shard->wheel, &conn->timer, conn->timer_ns);
+}
+
 static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
 {
     if (sp_conn_deadline_ns(conn->proto) > shard->now_ns) {
@@ -96,8 +110,7 @@ static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)
     }
     if (SB_UNLIKELY(shard->heard.mark_ns != 0) &&
         sp_conn_must_listen(conn->proto, shard->now_ns, shard->heard.until_ns)) {
-        conn->timer_ns = SB_NEVER; /* an earlier deadline arms it anew */
-        se_wheel_hold(&shard->wheel, &conn->timer);
+        hold_timer(shard, conn);
         return;
     }
     sp_conn_on_deadline_heard(conn->proto, shard->now_ns, shard->heard.until_ns);

@@ -316,13 +316,13 @@ const char *sp_wait_name(enum sp_wait reason);
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn);
 void sp_conn_on_deadline(struct sp_conn *conn, uint64_t now_ns);
 
-/* The same for a host that is behind: it has received what arrived until `heard_ns`.  What the peer
- * is waited for (ACKs, the handshake, any packet) counts as missing only if it was due until then.
- */
+/* The same for a host that has received what arrived until `heard_ns`.  What the peer is waited for
+ * (ACKs, the handshake, any packet) counts as missing only if it was due until then. */
 void sp_conn_on_deadline_heard(struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns);
-
-/* Returns true if sp_conn_on_deadline_heard() would do nothing: more must be received before. */
+/* Returns true if it would do nothing: more must be received before. */
 bool sp_conn_must_listen(const struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns);
+/* Returns when something is due whatever the peer sends: SB_NEVER, if nothing is. */
+uint64_t sp_conn_own_deadline_ns(const struct sp_conn *conn);
 
 /* The system refused to send a datagram of `size` bytes, because it is larger than the path takes
  * (EMSGSIZE).  Call sp_conn_send() afterwards. */

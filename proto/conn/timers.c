@@ -66,8 +66,7 @@ static uint64_t silence_deadline(const struct sp_conn *conn)
     return sb_time_min(deadline_ns, sp_conn_alive_deadline_ns(conn));
 }
 
-/* What is due whatever the peer sends. */
-static uint64_t own_deadline(const struct sp_conn *conn)
+uint64_t sp_conn_own_deadline_ns(const struct sp_conn *conn)
 {
     if (conn->state == SP_CONN_DRAINED)
         return SB_NEVER;
@@ -94,7 +93,7 @@ static uint64_t own_deadline(const struct sp_conn *conn)
 
 uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
 {
-    uint64_t deadline_ns = own_deadline(conn);
+    uint64_t deadline_ns = sp_conn_own_deadline_ns(conn);
     return conn->state == SP_CONN_OPEN ? sb_time_min(deadline_ns, silence_deadline(conn))
                                        : deadline_ns;
 }
@@ -102,7 +101,7 @@ uint64_t sp_conn_deadline_ns(const struct sp_conn *conn)
 bool sp_conn_must_listen(const struct sp_conn *conn, uint64_t now_ns, uint64_t heard_ns)
 {
     return conn->state == SP_CONN_OPEN && silence_deadline(conn) > heard_ns &&
-           own_deadline(conn) > now_ns;
+           sp_conn_own_deadline_ns(conn) > now_ns;
 }
 
 static void probe(struct sp_conn *conn, enum sp_space space)

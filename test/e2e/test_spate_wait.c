@@ -136,8 +136,9 @@ static bool has_come(struct pw *w)
     return w->server.bytes_in >= bytes_wanted;
 }
 
-/* Each byte moves the connection's deadlines: to acknowledge within 25 ms, to probe later.  The
- * end of a sleep moves with them, and is never the earlier deadline that was armed first. */
+/* Each byte moves the connection's deadlines: to acknowledge within 25 ms, to probe later.  The end
+ * of a sleep moves with them: otherwise a third of all would lie less than 8 ms ahead.  Others may
+ * do that, of the shard and in rounds that take long. */
 static void a_connection_in_use_leaves_no_deadline_behind(void **state)
 {
     (void)state;
@@ -145,20 +146,27 @@ static void a_connection_in_use_leaves_no_deadline_behind(void **state)
         pw_create(&(struct pw_config){.server = configure_asleep, .client = configure_asleep});
     struct spate_conn *conn = pw_connected(w);
     uint64_t id;
+    uint32_t near_count = 0, count = 0;
     assert_true(spate_shard_fd(w->server.shard) >= 0);
     pw_for(w, 100 * MS);
     assert_int_equal(spate_stream_open(conn, false, &id), 0);
     for (bytes_wanted = 1; bytes_wanted <= 300; bytes_wanted++) {
+        uint64_t start_ns = pw_now_ns();
         assert_int_equal(spate_stream_send(conn, id, "x", 1, false, 0), 0);
         pw_until(w, has_come);
         for (uint32_t i = 0; i < 3; i++)
             pw_turn(w);
         uint64_t sleep_until_ns = spate_shard_deadline_ns(w->server.shard);
         uint64_t now_ns = spate_shard_now_ns(w->server.shard);
-        if (sleep_until_ns != 0) /* it has nothing to do at once */
-            assert_true(sleep_until_ns >= now_ns + 8 * MS);
+        bool has_nothing_to_do = sleep_until_ns != 0;
+        if (has_nothing_to_do && pw_now_ns() - start_ns < 5 * MS) {
+            near_count += sleep_until_ns < now_ns + 8 * MS;
+            count++;
+        }
         usleep(500);
     }
+    print_message("%u of %u sleeps end soon\n", near_count, count);
+    assert_true(near_count <= 5 + count / 10);
 }
 
 static void configure_one_slot(struct spate_config *config)

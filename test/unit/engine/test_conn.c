@@ -210,6 +210,51 @@ static void destroyed_connections_are_freed_over_turns(void **state)
     free(shard);
 }
 
+/* A shard that has not received all that arrived lets the probe wait, but not the ACK. */
+static void a_timer_that_listens_is_due_for_its_own_work(void **state)
+{
+    struct conn_pair *pair = *state;
+    struct spate_shard *shard = make_shard();
+    const struct sp_write write = {.data = "x", .size = 1};
+    struct spate_conn conn = {.shard = shard};
+    uint64_t id;
+    pair_init(pair);
+    pair_connect(pair);
+    pair->now_ns += SB_MS;
+    struct sp_conn *server = pair_conn(pair, SP_SERVER), *client = pair_conn(pair, SP_CLIENT);
+    assert_int_equal(sp_conn_open(client, true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(client, id, &write), SP_DONE);
+    (void)pair_flush(pair, SP_CLIENT, &(size_t){0}); /* is lost */
+    pair->now_ns += 20 * SB_MS;
+    assert_int_equal(sp_conn_open(server, true, &id), SP_DONE);
+    assert_int_equal(sp_conn_write(server, id, &write), SP_DONE);
+    pair_carry(pair, SP_SERVER);
+    uint64_t own_ns = client->app.ack.deadline_ns;
+    uint64_t probe_ns = sp_loss_deadline_ns(&client->loss);
+    assert_true(own_ns != SB_NEVER && probe_ns < own_ns);
+
+    conn.proto = client;
+    se_timer_init(&conn.timer);
+    se_wheel_init(&shard->wheel, pair->now_ns);
+    se_conn_rearm(&conn);
+    shard->heard.mark_ns = shard->heard.until_ns = pair->now_ns;
+    for (shard->now_ns = probe_ns + SB_MS / 2; shard->now_ns + SB_MS < own_ns;
+         shard->now_ns = se_wheel_next_ns(&shard->wheel)) {
+        se_shard_run_timers(shard);
+        assert_false(se_wheel_is_holding(&shard->wheel));
+        assert_in_range(se_wheel_next_ns(&shard->wheel), shard->now_ns + 1,
+                        shard->now_ns + 2 * SE_HEARD_LOOK_NS);
+    }
+    assert_int_equal(client->stats.ptos, 0);
+
+    shard->now_ns = own_ns - 1; /* with the ACK gone, nothing of its own is due for long */
+    client->app.ack.deadline_ns = SB_NEVER;
+    se_conn_rearm(&conn);
+    se_shard_run_timers(shard);
+    assert_true(se_wheel_is_holding(&shard->wheel));
+    se_wheel_remove(&shard->wheel, &conn.timer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +264,7 @@ int main(void)
         QT_TEST(owned, a_client_that_is_closed_early_has_failed),
         QT_TEST(owned, a_handle_holds_the_largest_of_each_part),
         QT_TEST(owned, a_handle_finds_its_generation_alone),
+        QT_TEST(conn_pair, a_timer_that_listens_is_due_for_its_own_work),
         QT_TEST(conn_pair, destroyed_connections_are_freed_over_turns),
     };
     sb_assert_handler = qt_on_assert;
