@@ -218,16 +218,15 @@ static enum sp_err on_retire_cid(struct sp_conn *conn, const struct sp_packet *p
     if (!entry->was_sent)
         return SP_ERR_PROTOCOL_VIOLATION;
 
-    /* [RFC9000 19.16] Not the one that this very packet was sent to. */
-    struct sb_reader reader = sb_reader_of(packet->datagram->data, packet->datagram->size);
-    (void)sb_reader_take(&reader, 1);
-    const uint8_t *dcid = sb_reader_take(&reader, entry->cid.size);
-    if (dcid != NULL && memcmp(dcid, entry->cid.bytes, entry->cid.size) == 0)
+    /* [RFC9000 19.16] Not the one that this very packet was sent to.  Its header may be gone: see
+     * pack.h. */
+    uint32_t lcid = (uint32_t)(entry - conn->local_ids.entries);
+    if (packet->path != NULL && packet->path->lcid == lcid)
         return SP_ERR_PROTOCOL_VIOLATION;
 
     entry->is_used = false;
     conn->ids_changed = true;
-    sp_path_on_lcid_retired(conn, (uint32_t)(entry - conn->local_ids.entries));
+    sp_path_on_lcid_retired(conn, lcid);
     sp_conn_issue_cids(conn);
     return SP_OK;
 }

@@ -186,6 +186,34 @@ static void a_transient_packet_before_a_train_is_dropped(void **state)
     assert_int_equal(world->delivered_end, 1000);
 }
 
+/* [RFC9000 19.16] The packet's own header is overwritten by the bytes of the one before. */
+static void a_packet_of_a_train_may_not_retire_its_own_cid(void **state)
+{
+    struct place_world *world = *state;
+    for (uint32_t is_train = 0; is_train < 2; is_train++) {
+        struct pair_packet packets[2];
+        uint8_t frames[1000];
+        struct sb_writer w = sb_writer_of(frames, sizeof(frames));
+        place_begin(world);
+        place_make(world, 0, 1000, 0, PAIR_FAULT_NONE, &packets[0]);
+        sb_writer_u8(&w, SP_FRAME_STREAM | SP_STREAM_OFF | SP_STREAM_LEN);
+        sb_writer_varint(&w, PLACE_ID);
+        sb_writer_varint(&w, 1000);
+        sb_writer_varint(&w, 900);
+        for (uint64_t i = 0; i < 900; i++)
+            sb_writer_u8(&w, place_byte(1000 + i));
+        sp_frame_write_number(&w, SP_FRAME_RETIRE_CONNECTION_ID, 0);
+        pair_make(&world->pair, SP_SERVER, SP_SPACE_APP, frames, sb_writer_used(&w),
+                  PAIR_FAULT_NONE, &packets[1]);
+        const struct pair_packet *const both[] = {&packets[0], &packets[1]};
+        if (is_train)
+            give_train(world, packets, 2);
+        else
+            pair_give(&world->pair, SP_SERVER, both, 2);
+        assert_true(sp_conn_is_closed(place_server(world)));
+    }
+}
+
 /* In any order, with all that may be among them; what is forged or left out comes again. */
 static void bytes_of_any_train_are_right(void **state)
 {
@@ -230,6 +258,7 @@ int main(void)
         QT_TEST(place_world, a_copy_in_a_train_counts_once),
         QT_TEST(place_world, an_end_and_a_key_update_in_a_train_change_nothing),
         QT_TEST(place_world, a_transient_packet_before_a_train_is_dropped),
+        QT_TEST(place_world, a_packet_of_a_train_may_not_retire_its_own_cid),
         QT_TEST(place_world, bytes_of_any_train_are_right),
     };
     sb_assert_handler = qt_on_assert;
