@@ -62,9 +62,9 @@ class Fair(support.BenchTest):
         # Three times, but a machine that is busy has pauses, in one of them more than in the other.
         self.assertLess(beside['p99_us'], 3 * max(alone['p99_us'], 20e3 * SLOWER))
         self.assertLess(beside['p50_us'], 3 * max(alone['p50_us'], 2e3 * SLOWER))
-        # 0.8 and more on a quiet machine.
+        # 0.8 and more on a quiet machine.  What 1,000 connections cost is more in a slow build.
         rates = [result['bytes'] / result['seconds'] for result in (beside, bulk)]
-        self.assertGreater(rates[0], 0.4 * rates[1])
+        self.assertGreater(rates[0], 0.4 / SLOWER * rates[1])
 
     def test_requests_do_not_wait_for_the_turn_of_bulk(self):
         result = self.run_json('mixed', '--bulk-conns', '50', '--conns', '50', '--rate', '1000',

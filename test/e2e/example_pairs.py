@@ -120,7 +120,7 @@ class Files(Pair):
     def test_a_sender_that_dies_leaves_no_part(self):
         path = self.folder / 'file'
         with path.open('wb') as file:
-            file.truncate(1 << 40)
+            file.truncate(1 << 36)  # ThreadSanitizer maps no terabyte
         server, port = self.serve(FILE_RECEIVE, self.target)
         client = self.start(FILE_SEND, port, self.cert, path)
         deadline = time.monotonic() + HANG_S
