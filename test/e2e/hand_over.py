@@ -21,8 +21,8 @@ SPATE, SERVER, LOAD = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
 HANG_S = 120 * SLOWER
 DRAIN_S = 60
 CONNS = 20
-# A first packet that is lost is sent again after a second: nothing may take that long.  A slow build
-# does also where nothing is lost.
+# A first packet that is lost is sent again after a second: nothing may take that long.  In a slow
+# build handshakes do also where nothing is lost.
 HANDSHAKE_MS_MAX = 900 * SLOWER
 
 
