@@ -244,9 +244,20 @@ static bool read_token(struct spate_shard *shard, const struct se_unmatched *unm
     return false;
 }
 
+/* A first packet may come to a process that was replaced and ends: it has waited in its socket, or
+ * its CID, which the client has chosen, happens to name that process.  The client is not refused:
+ * its next one finds the successor. */
+static struct spate_conn *leave_to_successor(struct spate_shard *shard)
+{
+    shard->counts.own.strays_of_others++;
+    return NULL;
+}
+
 static struct spate_conn *admit(struct spate_shard *shard, const struct se_unmatched *unmatched)
 {
     const struct spate_listener *listener = &unmatched->port->listener;
+    if (se_shutdown_refuses(shard) && se_handover_is_given(shard->handover))
+        return leave_to_successor(shard);
     if (!listener->is_open || se_shutdown_refuses(shard))
         return turn_away(shard, unmatched);
 

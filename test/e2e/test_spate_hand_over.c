@@ -135,8 +135,7 @@ static void handshakes_in_flight_are_not_refused(void **state)
     assert_int_equal(hw_stats(a).conns_accepted, accepted + 1);
 
     hw_hand_over(a, b);
-    for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * HW_MS, 7, "replaced"), 0);
+    hw_shut_down(a, 20000 * HW_MS);
     hw_for(hw, 5 * HW_MS);
     client->relay->drops_to_client = false;
     uint64_t end_ns = pw_now_ns() + PW_PATIENCE_NS;
@@ -149,6 +148,20 @@ static void handshakes_in_flight_are_not_refused(void **state)
     assert_int_equal(hw_stats(a).conns_refused + hw_stats(b).conns_refused, 0);
 }
 
+/* The first packets of `count` clients wait in the sockets of the server. */
+static void connect_unread(struct hw *hw, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct hw_client *client = &hw->clients[hw->client_count++];
+        client->relay = pw_relay_create(&hw->w);
+        client->conn = pw_connect_through(&hw->w, client->relay);
+    }
+    pw_wait(&hw->w.client, 0);
+    pw_wait(&hw->w.client, 0);
+    for (uint32_t i = 0; i < count; i++)
+        pw_relay_pass(hw->clients[i].relay);
+}
+
 /* First packets that the kernel has queued for the old engine before the hand-over are accepted
  * there after it, although the engine has no connection and shuts down at once. */
 static void first_packets_in_the_old_sockets_are_accepted(void **state)
@@ -158,22 +171,32 @@ static void first_packets_in_the_old_sockets_are_accepted(void **state)
     struct hw_server *a = hw_make_server(hw, 2, NULL);
     struct hw_server *b = hw_make_server(hw, 2, NULL);
     hw_listen(a);
-    for (uint32_t i = 0; i < 8; i++) {
-        struct hw_client *client = &hw->clients[hw->client_count++];
-        client->relay = pw_relay_create(&hw->w);
-        client->conn = pw_connect_through(&hw->w, client->relay);
-    }
-    pw_wait(&hw->w.client, 0);
-    pw_wait(&hw->w.client, 0);
-    for (uint32_t i = 0; i < 8; i++)
-        pw_relay_pass(hw->clients[i].relay);
+    connect_unread(hw, 8);
     hw_hand_over(a, b);
-    for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * HW_MS, 7, "replaced"), 0);
+    hw_shut_down(a, 20000 * HW_MS);
     uint64_t start_ns = pw_now_ns();
     hw_until(hw, &a->connected, 8);
     assert_true(pw_now_ns() - start_ns < 900 * HW_MS); /* before the first one is sent again */
     assert_int_equal(b->connected, 0);
+    assert_int_equal(hw->w.client.closed_count, 0);
+}
+
+/* Those that such an engine finds when its time to end has come go to the new one, which takes them
+ * when they are sent again. */
+static void first_packets_are_not_refused_by_an_engine_that_ends(void **state)
+{
+    (void)state;
+    struct hw *hw = hw_create(false);
+    struct hw_server *a = hw_make_server(hw, 2, NULL);
+    struct hw_server *b = hw_make_server(hw, 2, NULL);
+    hw_listen(a);
+    connect_unread(hw, 8);
+    hw_hand_over(a, b);
+    hw_shut_down(a, 0);
+    hw_until(hw, &a->shut_down, 2);
+    assert_int_equal(hw_stats(a).strays_of_others, 8);
+    hw_kill(a);
+    hw_until(hw, &b->connected, 8);
     assert_int_equal(hw->w.client.closed_count, 0);
 }
 
@@ -184,8 +207,7 @@ static void an_engine_that_was_replaced_ends_when_its_connections_have(void **st
     struct hw_server *a = hw_begin(hw, 2, 4, NULL);
     struct hw_server *b = hw_make_server(hw, 2, NULL);
     hw_hand_over(a, b);
-    for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 20000 * HW_MS, 7, "replaced"), 0);
+    hw_shut_down(a, 20000 * HW_MS);
     hw_for(hw, 300 * HW_MS);
     hw_move_and_send(hw, 0, 4, a, 1);
     assert_int_equal(a->closed, 0);
@@ -558,6 +580,7 @@ int main(void)
         QT_TEST(owned, sockets_of_ended_engines_are_used_again),
         QT_TEST(owned, handshakes_in_flight_are_not_refused),
         QT_TEST(owned, first_packets_in_the_old_sockets_are_accepted),
+        QT_TEST(owned, first_packets_are_not_refused_by_an_engine_that_ends),
         QT_TEST(owned, an_engine_that_was_replaced_ends_when_its_connections_have),
         QT_TEST(owned, tokens_of_the_old_engine_are_good_at_the_new_one),
         QT_TEST(owned, packets_of_the_other_engine_are_never_answered),

@@ -128,8 +128,7 @@ static void configurations_change_while_the_old_process_drains(void **state)
     struct hw_server *b = hw_make_server(hw, 2, with_lb);
     hw_hand_over(a, b);
     hw_connect(hw, 6, b);
-    for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(spate_shard_shutdown(a->shards[i], 60000 * HW_MS, 7, "replaced"), 0);
+    hw_shut_down(a, 60000 * HW_MS);
     hw_move_and_send(hw, 0, 6, a, 1);
     rotate(hw, a, &lbs[1]);
     for (uint32_t i = 1; i < QT_COUNT(lbs); i++) {

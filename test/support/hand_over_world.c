@@ -84,6 +84,12 @@ void hw_kill(struct hw_server *server)
 
 /* ---- hand-over ---- */
 
+void hw_shut_down(struct hw_server *server, uint64_t within_ns)
+{
+    for (uint32_t i = 0; i < server->shard_count; i++)
+        assert_int_equal(spate_shard_shutdown(server->shards[i], within_ns, 7, "replaced"), 0);
+}
+
 struct hw_channel hw_channel_create(void)
 {
     int fds[2];

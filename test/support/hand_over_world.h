@@ -56,6 +56,9 @@ void hw_listen(struct hw_server *server);
 /* Ends a server without a word to anybody, as if its process were killed. */
 void hw_kill(struct hw_server *server);
 
+/* Shuts all its shards down, `within_ns` from now, because it was replaced. */
+void hw_shut_down(struct hw_server *server, uint64_t within_ns);
+
 /* A channel for two engines. */
 struct hw_channel {
     int old_end; /* -1: closed */

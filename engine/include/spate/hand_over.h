@@ -104,8 +104,9 @@ SPATE_API int spate_hand_over_listen(const char *path, struct spate_error *error
  *
  * After 0 the other process has taken over.  Keep the engine running, and end it with
  * spate_shard_shutdown() or spate_engine_shutdown().  Those accept what still begins here, until
- * their timeout, and last at least 100 ms.  Do not close listeners: that would refuse it. Listening
- * is over.
+ * their timeout, and last at least 100 ms.  What begins later, while they close connections, is
+ * dropped: the other process gets it when the client sends it again.  Do not close listeners: that
+ * would refuse it.  Listening is over.
  *
  *   fd       The channel.  It is duplicated: close yours after the function has returned 0 or
  *            failed, because the new process sees the end of this one by its end.  No child of this
