@@ -276,7 +276,9 @@ class Ends(Case):
         shutil.copytree(self.source, self.top / 'target')
         with open(self.top / 'target' / 'file', 'r+b') as file:
             file.seek(3 * PIECE)
-            file.write(b'x')
+            byte = file.read(1)[0]
+            file.seek(3 * PIECE)
+            file.write(bytes([byte ^ 1]))
         figures, _ = self.fetch([self.seed()])
         self.assertEqual((figures['pieces_before'], figures['bytes_in']), (9, PIECE))
         self.assert_same()
