@@ -583,8 +583,7 @@ void se_conn_rearm(struct spate_conn *conn)
     bool is_armed = se_timer_is_armed(&conn->timer);
     if (is_armed && conn->timer_ns <= deadline_ns && deadline_ns - conn->timer_ns < IDLE_JUMP_NS)
         return;
-    se_wheel_set(&conn->shard->wheel, &conn->timer, deadline_ns);
-    conn->timer_ns = deadline_ns;
+    se_conn_set_timer(conn, &conn->shard->wheel, deadline_ns);
 }
 
 void se_conn_unreachable(struct spate_conn *conn, int error)

@@ -268,6 +268,14 @@ void se_conn_touch(struct spate_conn *conn);
 /* Marks the connection: it may have events. */
 void se_conn_raise(struct spate_conn *conn);
 
+/* Arms the timer, in the shard's wheel; SB_NEVER disarms it. */
+static inline void se_conn_set_timer(struct spate_conn *conn, struct se_wheel *wheel,
+                                     uint64_t deadline_ns)
+{
+    se_wheel_set(wheel, &conn->timer, deadline_ns);
+    conn->timer_ns = deadline_ns;
+}
+
 /* Moves the timer to proto's deadline if that is earlier.  A later deadline is not followed: the
  * timer pops early then and is armed again, or is moved before a sleep (se_shard_sleep_ns()), which
  * is cheaper than moving it each time. */

@@ -98,8 +98,8 @@ static void hold_timer(struct spate_shard *shard, struct spate_conn *conn)
         se_wheel_hold(&shard->wheel, &conn->timer);
         return;
     }
-    conn->timer_ns = sb_time_min(own_ns, sb_time_add(shard->now_ns, SE_HEARD_LOOK_NS));
-    se_wheel_set(&shard->wheel, &conn->timer, conn->timer_ns);
+    uint64_t look_ns = sb_time_add(shard->now_ns, SE_HEARD_LOOK_NS);
+    se_conn_set_timer(conn, &shard->wheel, sb_time_min(own_ns, look_ns));
 }
 
 static void on_conn_timer(struct spate_shard *shard, struct spate_conn *conn)

@@ -31,8 +31,8 @@ enum {
     LOOKS_PER_CLOCK = 8,         /* between two looks at the clock: a few hundred nanoseconds */
     SLEEPS_PER_CPU_MEASURE = 32, /* a measurement takes two system calls */
     CALIBRATION_SLEEPS = 5,
-    CALIBRATION_RANK = 1, /* takes the second least value: longer sleeps may have been disturbed */
-    SETTLED_PER_SLEEP = 4,
+    CALIBRATION_RANK = 1,  /* takes the second least value: longer sleeps may have been disturbed */
+    SETTLED_PER_SLEEP = 4, /* connections; with many, another timer is due soon anyhow */
 };
 
 #define CALIBRATION_SLEEP_NS (100 * SB_US)
@@ -129,13 +129,12 @@ static int spin(struct spate_shard *shard, uint64_t until_ns, bool *ret_has_work
 /* ---- when to wake up ---- */
 
 /* Moves the connection's timer to its deadline, if that is later: se_conn_rearm() does not. */
-static bool settle(struct spate_shard *shard, struct spate_conn *conn)
+static bool settle(struct se_wheel *wheel, struct spate_conn *conn)
 {
     uint64_t deadline_ns = sp_conn_deadline_ns(conn->proto);
     if (deadline_ns <= conn->timer_ns)
         return false;
-    se_wheel_set(&shard->wheel, &conn->timer, deadline_ns);
-    conn->timer_ns = deadline_ns;
+    se_conn_set_timer(conn, wheel, deadline_ns);
     return true;
 }
 
@@ -147,7 +146,7 @@ static uint64_t settled_ns(struct spate_shard *shard)
         if (timer == NULL)
             break;
         if (timer->kind != SE_TIMER_CONN ||
-            !settle(shard, SB_CONTAINER_OF(timer, struct spate_conn, timer)))
+            !settle(&shard->wheel, SB_CONTAINER_OF(timer, struct spate_conn, timer)))
             return se_timer_due_ns(timer);
     }
     return se_wheel_next_ns(&shard->wheel);

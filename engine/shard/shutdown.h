@@ -60,8 +60,9 @@ void se_shutdown_finish(struct spate_shard *shard);
  * not before an event. */
 uint64_t se_shutdown_wake_ns(const struct spate_shard *shard);
 
-/* Returns true if connections that begin are refused.  After a hand-over those that still come here
- * are not, because they would have to come to the process that has taken over. */
+/* Returns true if connections that begin get no place: they are refused or, after a hand-over, left
+ * to the process that has taken over.  Those that still come here after it get a place until the
+ * deadline. */
 bool se_shutdown_refuses(const struct spate_shard *shard);
 
 /* Returns true if it has begun: the application can begin no connections. */
